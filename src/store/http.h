@@ -49,6 +49,7 @@ struct http_answer
 	int status;			   /* 0: none was received */
 	const char *headers;   /* of the final answer, a NUL-terminated block of lines */
 	uint64_t bytes_sent;   /* of the body */
+	int times_sent;		   /* more than 1 where a kept-alive connection turned out to be dead and another was taken */
 	bool stopped;		   /* receive() did not want the rest */
 };
 
