@@ -28,8 +28,9 @@ struct credentials_request
 	int header_count;
 	const char *body; /* NULL: none; else of type application/x-www-form-urlencoded */
 	int timeout_ms;
-	bool retry;		  /* repeat as the store repeats its requests; IMDS is asked once */
-	bool local;		  /* to a link-local or metadata address, which is forbidden to all other requests; never through a proxy */
+	bool retry; /* repeat as the store repeats its requests; IMDS is asked once */
+	bool
+		local; /* to a link-local or metadata address, which is forbidden to all other requests; never through a proxy */
 };
 
 /* Sends a request and waits for the answer. DICOM_OK for any HTTP status; DICOM_FAILED where there was no answer. */
@@ -58,8 +59,8 @@ extern void credentials_close(struct credentials *credentials);
  * expire are replaced in advance; where that fails, they are used until they expire.
  * Errors: CREDENTIALS, and whatever the transport says (INTERRUPTED).
  */
-extern enum dicom_status credentials_get(struct credentials *credentials, time_t now, struct sigv4_credentials *signing,
-										 struct dicom_error *error);
+extern enum dicom_status credentials_get(struct credentials *credentials, time_t now,
+										 struct sigv4_credentials *signing, struct dicom_error *error);
 
 /*
  * The server said that these keys have expired or are not known: the next credentials_get() asks the chain anew. Returns false where

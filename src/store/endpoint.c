@@ -32,7 +32,7 @@ static const struct block4 forbidden4[] = {
 };
 
 static const struct block6 forbidden6[] = {
-	{{0xFE, 0x80}, 10},				/* link-local */
+	{{0xFE, 0x80}, 10},             /* link-local */
 	{{0xFD, 0x00, 0x0E, 0xC2}, 32}, /* fd00:ec2::254 and its like: EC2 */
 	{{0xFD, 0x20, 0x00, 0xCE}, 32}, /* fd20:ce::254: Google */
 };
@@ -45,16 +45,16 @@ static const struct
 	int at;
 } carriers[] = {
 	{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF}, 12, 12}, /* ::ffff:a.b.c.d, mapped */
-	{{0}, 12, 12},										  /* ::a.b.c.d, compatible */
+	{{0}, 12, 12},                                        /* ::a.b.c.d, compatible */
 	{{0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0, 0}, 12, 12}, /* ::ffff:0:a.b.c.d, translated */
-	{{0x00, 0x64, 0xFF, 0x9B}, 12, 12},					  /* 64:ff9b::a.b.c.d, NAT64 */
-	{{0x00, 0x64, 0xFF, 0x9B, 0x00, 0x01}, 6, 12},		  /* 64:ff9b:1::/48, NAT64 of a site */
-	{{0x20, 0x02}, 2, 2},								  /* 2002:abcd::, 6to4 */
+	{{0x00, 0x64, 0xFF, 0x9B}, 12, 12},                   /* 64:ff9b::a.b.c.d, NAT64 */
+	{{0x00, 0x64, 0xFF, 0x9B, 0x00, 0x01}, 6, 12},        /* 64:ff9b:1::/48, NAT64 of a site */
+	{{0x20, 0x02}, 2, 2},                                 /* 2002:abcd::, 6to4 */
 };
 
 static const char *const forbidden_names[] = {
-	"metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal",
-	"metadata.azure.internal",
+	"metadata",      "metadata.google.internal",   "metadata.goog",
+	"instance-data", "instance-data.ec2.internal", "metadata.azure.internal",
 };
 
 static bool
@@ -168,8 +168,8 @@ endpoint_host_is_forbidden(const char *host)
 static bool
 is_host_character(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-		   c == '_';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+		   c == '.' || c == '_';
 }
 
 static bool
@@ -265,8 +265,8 @@ endpoint_parse(const char *url, struct endpoint *endpoint, struct dicom_error *e
 	else if (strncasecmp(url, "http://", 7) == 0)
 		rest = url + 7;
 	/* The URL itself is not repeated: somebody may have written a password into it. */
-	if (rest == NULL || (rest = parse_host(rest, endpoint)) == NULL || (rest = parse_port(rest, endpoint)) == NULL ||
-		!parse_path(rest, endpoint))
+	if (rest == NULL || (rest = parse_host(rest, endpoint)) == NULL ||
+		(rest = parse_port(rest, endpoint)) == NULL || !parse_path(rest, endpoint))
 	{
 		dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "endpoint is not a valid URL");
 		return dicom_hint(error, "Write http[s]://host[:port][/path], without user name, query or fragment.");
@@ -329,7 +329,8 @@ matches_pattern(const char *pattern, size_t length, const char *host, int port)
 		return false;
 	if (host_length == length)
 		return true;
-	return pattern[host_length] == ':' && length - host_length <= 6 && atoi(pattern + host_length + 1) == port;
+	return pattern[host_length] == ':' && length - host_length <= 6 &&
+		   atoi(pattern + host_length + 1) == port;
 }
 
 bool

@@ -18,19 +18,21 @@
 
 struct endpoint
 {
-	bool tls;		 /* https */
-	char host[256];	 /* lower case, no brackets around an IPv6 address, no trailing dot */
+	bool tls;        /* https */
+	char host[256];  /* lower case, no brackets around an IPv6 address, no trailing dot */
 	bool is_address; /* host is an IPv4 or IPv6 literal */
-	int port;		 /* the scheme's own where the URL names none */
+	int port;        /* the scheme's own where the URL names none */
 	bool default_port;
-	char path[256]; /* what stands before the bucket: '' or '/path' without last slash, percent-encoded as given */
+	char path
+		[256]; /* what stands before the bucket: '' or '/path' without last slash, percent-encoded as given */
 };
 
 /*
  * Splits http[s]://host[:port][/path]. Errors: INVALID_OPTION for other schemes, user names, queries, fragments and
  * hosts with bytes that no host name has. Forbidden hosts are ENDPOINT_REFUSED.
  */
-extern enum dicom_status endpoint_parse(const char *url, struct endpoint *endpoint, struct dicom_error *error);
+extern enum dicom_status endpoint_parse(const char *url, struct endpoint *endpoint,
+										struct dicom_error *error);
 
 /* Does host:port match one of the patterns? patterns NULL: ENDPOINT_DEFAULT_PATTERNS. A pattern without port allows any. */
 extern bool endpoint_matches(const char *patterns, const char *host, int port);

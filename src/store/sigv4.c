@@ -15,9 +15,9 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 
-#define DIGEST_LENGTH SHA256_DIGEST_LENGTH
-#define DATE_LENGTH	  16 /* of 20130524T000000Z */
-#define DAY_LENGTH	  8
+#define DIGEST_LENGTH  SHA256_DIGEST_LENGTH
+#define DATE_LENGTH    16 /* of 20130524T000000Z */
+#define DAY_LENGTH     8
 #define MAX_PARAMETERS 64
 
 /* Headers that the signer adds itself: host, date, payload hash, token. */
@@ -31,7 +31,7 @@ struct signing
 	const char *payload_hash;
 	char date[DATE_LENGTH + 1];
 	struct dicom_buffer canonical; /* request to be hashed */
-	struct dicom_buffer text;	   /* string to sign */
+	struct dicom_buffer text;      /* string to sign */
 };
 
 static const char lower_hex[] = "0123456789abcdef";
@@ -66,7 +66,8 @@ digest_padded(const unsigned char block[SHA256_CBLOCK], unsigned char pad, const
 }
 
 static void
-hmac(const void *key, size_t key_length, const void *bytes, size_t length, unsigned char result[DIGEST_LENGTH])
+hmac(const void *key, size_t key_length, const void *bytes, size_t length,
+	 unsigned char result[DIGEST_LENGTH])
 {
 	unsigned char block[SHA256_CBLOCK] = {0};
 	unsigned char inner[DIGEST_LENGTH];
@@ -111,8 +112,8 @@ sigv4_hash(const void *bytes, size_t length, char hex[SIGV4_HEX_LENGTH + 1])
 static bool
 is_unreserved(unsigned char c)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-		   c == '_' || c == '~';
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+		   c == '.' || c == '_' || c == '~';
 }
 
 void
@@ -338,8 +339,8 @@ build_canonical_request(struct signing *signing)
 static void
 append_scope(struct dicom_buffer *buffer, const struct signing *signing)
 {
-	dicom_buffer_printf(buffer, "%.*s/%s/%s/aws4_request", DAY_LENGTH, signing->date, signing->request->region,
-						signing->request->service);
+	dicom_buffer_printf(buffer, "%.*s/%s/%s/aws4_request", DAY_LENGTH, signing->date,
+						signing->request->region, signing->request->service);
 }
 
 static void

@@ -24,7 +24,7 @@
 #include "../dicom/error.h"
 
 /* Hash of an empty body, and what stands for the hash of a body that is not signed. */
-#define SIGV4_EMPTY_PAYLOAD	   "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define SIGV4_EMPTY_PAYLOAD    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define SIGV4_UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"
 
 #define SIGV4_HEX_LENGTH  64
@@ -46,13 +46,13 @@ struct sigv4_header
 struct sigv4_request
 {
 	const char *method;
-	const char *host;  /* the Host header: with the port where it is not the scheme's own */
-	const char *path;  /* as sent: encoded once, beginning with a slash */
-	const char *query; /* as sent: encoded, without '?', in any order; NULL or '': none */
+	const char *host;                   /* the Host header: with the port where it is not the scheme's own */
+	const char *path;                   /* as sent: encoded once, beginning with a slash */
+	const char *query;                  /* as sent: encoded, without '?', in any order; NULL or '': none */
 	const struct sigv4_header *headers; /* to be signed besides those named above; none of them twice */
 	int header_count;
 	const char *payload_hash; /* 64 hex digits, SIGV4_UNSIGNED_PAYLOAD, or NULL for an empty body */
-	bool send_payload_hash;	  /* S3 wants x-amz-content-sha256; other services don't */
+	bool send_payload_hash;   /* S3 wants x-amz-content-sha256; other services don't */
 	const char *region;
 	const char *service; /* 's3', 'sts' */
 };
@@ -67,15 +67,16 @@ struct sigv4_key
 
 struct sigv4_signature
 {
-	char date[17];						/* 20130524T000000Z */
-	struct dicom_buffer authorization;	/* value of the header; appended to, the caller resets and frees it */
+	char date[17];                     /* 20130524T000000Z */
+	struct dicom_buffer authorization; /* value of the header; appended to, the caller resets and frees it */
 };
 
 /*
  * Signs a request as of `now`. key may be NULL. Errors: MEMORY, INVALID_OPTION (too many headers).
  */
-extern enum dicom_status sigv4_sign(const struct sigv4_request *request, const struct sigv4_credentials *credentials,
-									time_t now, struct sigv4_key *key, struct sigv4_signature *signature,
+extern enum dicom_status sigv4_sign(const struct sigv4_request *request,
+									const struct sigv4_credentials *credentials, time_t now,
+									struct sigv4_key *key, struct sigv4_signature *signature,
 									struct dicom_error *error);
 
 extern void sigv4_key_wipe(struct sigv4_key *key);
