@@ -1,0 +1,103 @@
+# Installs what building, the demonstration and the tests need, with apt, and only what is missing.
+#	. scripts/setup.sh demo		what it takes to build and to show
+#	. scripts/setup.sh test		and what the tests use besides
+# Needs root or sudo where something is missing, and nothing where all is there. Services of freshly installed packages are
+# not started. On systems without apt it only says what it would have looked for.
+
+# PostgreSQL counts as there when a server and what extensions are built with stand side by side, of whatever version.
+postgresql_is_there()
+{
+	local config=${PG_CONFIG:-pg_config}
+
+	command -v "$config" >/dev/null && [ -f "$("$config" --pgxs)" ] && [ -x "$("$config" --bindir)/postgres" ]
+}
+
+missing_packages()
+{
+	local wanted
+
+	# shellcheck disable=SC2016
+	wanted=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' "$@" 2>/dev/null | awk '$2 == "ii" { print $1 }')
+	printf '%s\n' "$@" | grep -vxF -e "$wanted"
+}
+
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo -n true 2>/dev/null || echo "sudo may ask for your password, to install packages"
+		sudo "$@"
+	else
+		echo "run this as root, or install sudo" >&2
+		return 1
+	fi
+}
+
+# apt-get install, with a policy in place that keeps the packages' services from starting.
+install_packages()
+{
+	local policy=/usr/sbin/policy-rc.d status=0
+
+	echo "installing: $*"
+	as_root sh -c '
+		policy=$1; shift
+		[ -e "$policy" ] || { printf "#!/bin/sh\nexit 101\n" >"$policy"; chmod 755 "$policy"; trap "rm -f $policy" EXIT; }
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
+	' sh "$policy" "$@" >"$setup_log" 2>&1 || status=$?
+	[ $status = 0 ] || { tail -n 30 "$setup_log"; echo "apt-get install failed" >&2; }
+	return $status
+}
+
+refresh_package_list()
+{
+	[ -n "${setup_refreshed:-}" ] || as_root apt-get update -q >"$setup_log" 2>&1 || { cat "$setup_log"; return 1; }
+	setup_refreshed=1
+}
+
+# The major version that the package postgresql stands for here.
+default_postgresql()
+{
+	apt-cache depends postgresql | sed -n 's/.*Depends: postgresql-\([0-9][0-9]*\)$/\1/p' | head -n 1
+}
+
+setup()
+{
+	local packages=(build-essential pkg-config libcurl4-openssl-dev libssl-dev libexpat1-dev libjansson-dev zlib1g-dev
+		libdcmtk-dev python3 python3-pydicom ca-certificates)
+	local missing version
+
+	if [ "$1" = test ]; then
+		packages+=(clang libclang-rt-dev llvm clang-format clang-tidy cppcheck perl libipc-run-perl dcmtk curl openssl
+			python3-boto3 radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object
+			git procps)
+	fi
+
+	if ! command -v apt-get >/dev/null; then
+		postgresql_is_there || { echo "no apt here, and no PostgreSQL to build for (set PG_CONFIG)" >&2; return 1; }
+		echo "no apt here: taking it that these, or what they stand for, are installed: ${packages[*]}"
+		return 0
+	fi
+
+	setup_log=$(mktemp)
+	mapfile -t missing < <(missing_packages "${packages[@]}")
+	if ! postgresql_is_there; then
+		refresh_package_list || return 1
+		version=$(default_postgresql)
+		missing+=("postgresql-$version" "postgresql-server-dev-$version")
+	fi
+	if [ ${#missing[@]} -gt 0 ]; then
+		refresh_package_list && install_packages "${missing[@]}" || return 1
+	fi
+	if [ "$1" = test ]; then
+		# pgTAP is packaged per version of the server, known only now.
+		version=$(${PG_CONFIG:-pg_config} --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+		mapfile -t missing < <(missing_packages "postgresql-$version-pgtap")
+		if [ ${#missing[@]} -gt 0 ]; then
+			refresh_package_list && install_packages "${missing[@]}" || return 1
+		fi
+	fi
+	rm -f "$setup_log"
+}
+
+setup "${1:-demo}"
