@@ -1,0 +1,67 @@
+/*
+ * compat.h
+ *	  What differs between PostgreSQL 14 and 18. Every other file is written for the newest form.
+ *
+ * To be included behind postgres.h and before fmgr.h.
+ */
+#ifndef PG_COMPAT_H
+#define PG_COMPAT_H
+
+#include "catalog/pg_foreign_server.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/resowner.h"
+
+/* Before 16, PGXS does not hide a module's symbols; we do, so the entry points must be marked. */
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define create_foreign_path(root, rel, rows, startup, total, pathkeys, outer, private_list)                            \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, pathkeys, outer, NULL, NIL, private_list)
+#elif PG_VERSION_NUM >= 170000
+#define create_foreign_path(root, rel, rows, startup, total, pathkeys, outer, private_list)                            \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, pathkeys, outer, NULL, NIL, private_list)
+#else
+#define create_foreign_path(root, rel, rows, startup, total, pathkeys, outer, private_list)                            \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, pathkeys, outer, NULL, private_list)
+#endif
+
+/* The user whose rights a scan of a foreign table uses. */
+#if PG_VERSION_NUM >= 160000
+#define scan_check_as_user(node, estate)                                                                               \
+	(OidIsValid(((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)                                                     \
+		 ? ((ForeignScan *) (node)->ss.ps.plan)->checkAsUser                                                           \
+		 : GetUserId())
+#else
+#include "executor/executor.h"
+static inline Oid
+scan_check_as_user(ForeignScanState *node, EState *estate)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	RangeTblEntry *entry = exec_rt_fetch(plan->scan.scanrelid, estate);
+
+	return OidIsValid(entry->checkAsUser) ? entry->checkAsUser : GetUserId();
+}
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define server_aclcheck(server, role, mode) object_aclcheck(ForeignServerRelationId, server, role, mode)
+#else
+#define server_aclcheck(server, role, mode) pg_foreign_server_aclcheck(server, role, mode)
+#endif
+
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+#endif
