@@ -68,7 +68,7 @@ setup()
 	local missing version
 
 	if [ "$1" = test ]; then
-		packages+=(clang libclang-rt-dev llvm clang-format clang-tidy cppcheck perl libipc-run-perl dcmtk curl openssl
+		packages+=(clang libclang-rt-dev llvm clang-format clang-tidy cppcheck perl dcmtk curl openssl
 			python3-boto3 radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object
 			git procps)
 	fi

@@ -1,0 +1,266 @@
+#!/bin/bash
+# usage: scripts/test.sh [NAME...]
+#
+# Runs every test, or those whose names contain one of the arguments ('unit', 'fuzz', 'regress', '110_pruning', ...).
+# The last line is 'N passed, N failed' (', N skipped' where some could not be done); fails if any test did, or none ran.
+# Input from outside is optional: real DICOM files in ../shared/corpus.
+set -uo pipefail
+top=$(cd "$(dirname "$0")/.." && pwd)
+cd "$top" || exit 1
+. scripts/setup.sh test || exit 1
+. scripts/unprivileged.sh
+hand_over_to_sudo_caller "$top/scripts/test.sh" "$@"
+choose_user || exit 1
+
+# A clone that the user who runs PostgreSQL may not enter is tested in a copy.
+if ! as_user test -r "$top/scripts/test.sh"; then
+	copy=$(mktemp -d /tmp/dicom_fdw-copy.XXXXXX) && chmod 755 "$copy" || exit 1
+	trap 'rm -rf "$copy"' EXIT
+	cp -a "$top" "$copy/main"
+	[ ! -d ../shared/corpus ] || { mkdir "$copy/shared" && cp -r ../shared/corpus "$copy/shared/" && chmod -R a+rX "$copy/shared"; }
+	chmod -R a+rX "$copy/main"
+	"$copy/main/scripts/test.sh" "$@"
+	exit
+fi
+
+passed=0
+failed=0
+skipped=0
+selection=("$@")
+work=$(work_directory "$top/build/test") || exit 1
+log=$work/log
+as_user mkdir -p "$log"
+chmod a+rx "$work"
+
+is_selected()
+{
+	local part
+
+	[ ${#selection[@]} -gt 0 ] || return 0
+	for part in "${selection[@]}"; do
+		case $1 in *"$part"*) return 0 ;; esac
+	done
+	return 1
+}
+
+tell()
+{
+	printf '%-44s %s\n' "$1" "$2"
+}
+
+skip()
+{
+	is_selected "$1" || return 0
+	skipped=$((skipped + 1))
+	tell "$1" "skipped: $2"
+}
+
+# One test: passes when the command succeeds.
+check()
+{
+	local name=$1 output=$log/${1//[^A-Za-z0-9_.-]/_}.log
+	shift
+
+	is_selected "$name" || return 0
+	if "$@" >"$output" 2>&1 </dev/null; then
+		passed=$((passed + 1))
+		tell "$name" ok
+	else
+		failed=$((failed + 1))
+		tell "$name" FAILED
+		tail -n 40 "$output"
+	fi
+}
+
+# As many tests as the command's TAP says. A plan that is not fulfilled, or a bad exit without a failed test, is a failure too.
+tap()
+{
+	local name=$1 output=$log/${1//[^A-Za-z0-9_.-]/_}.log status ok not_ok skips planned
+	shift
+
+	is_selected "$name" || return 0
+	"$@" >"$output" 2>&1 </dev/null
+	status=$?
+	skips=$(grep -ciE '^((not )?ok\b.*# *skip|1\.\.0\b.*# *skip)' "$output")
+	ok=$(grep -cE '^ok\b' "$output")
+	ok=$((ok - $(grep -ciE '^ok\b.*# *skip' "$output")))
+	not_ok=$(grep -E '^not ok\b' "$output" | grep -ciEv '# *(skip|todo)')
+	planned=$(sed -n 's/^1\.\.\([0-9][0-9]*\).*/\1/p' "$output" | tail -n 1)
+	if [ -z "$planned" ] || { [ "$planned" -gt 0 ] && [ "$planned" != "$(grep -cE '^(not )?ok\b' "$output")" ]; } ||
+		{ [ $status != 0 ] && [ "$not_ok" = 0 ]; }; then
+		not_ok=$((not_ok + 1))
+		echo "# $name: exit status $status, planned ${planned:-nothing}" >>"$output"
+	fi
+	passed=$((passed + ok))
+	failed=$((failed + not_ok))
+	skipped=$((skipped + skips))
+	if [ "$not_ok" -gt 0 ]; then
+		tell "$name" "$ok ok, $not_ok FAILED"
+		grep -E '^(not ok|#)' "$output" | tail -n 60
+		grep -qE '^not ok' "$output" || tail -n 20 "$output"
+	elif [ "$ok" = 0 ] && [ "$skips" -gt 0 ]; then
+		tell "$name" "$(grep -iE -m 1 -o '# *skip.*' "$output" | sed 's/# *[sS][kK][iI][pP]\(ped\)*:* */skipped: /')"
+	else
+		tell "$name" "$ok ok$([ "$skips" = 0 ] || echo ", $skips skipped")"
+		grep -E '^# (counted|measured):' "$output" | sed 's/^# /    /'
+	fi
+}
+
+# --- static checks
+
+our_sources()
+{
+	find src test bench -name '*.[ch]' "$@" | LC_ALL=C sort
+}
+
+lint_format()
+{
+	our_sources | xargs clang-format --dry-run -Werror
+}
+
+lint_cppcheck()
+{
+	local cache=$top/build/cppcheck
+
+	mkdir -p "$cache"
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppress=missingIncludeSystem --suppress='*:build/*' --library=posix -j "$(nproc)" --cppcheck-build-dir="$cache" \
+		-Ibuild -Isrc --max-configs=1 src/dicom src/store src/reader src/pg src/server src/fdw src/explode src/*.c
+}
+
+# Files whose text, and that of every header, passed before are not looked at again.
+tidy_one()
+{
+	local file=$1 headers=$2 stamp=build/tidy/$1
+
+	[ "$(cat "$stamp" 2>/dev/null)" = "$headers $(cksum <"$file")" ] && return 0
+	clang-tidy --quiet --warnings-as-errors='*' "$file" -- -std=gnu11 -Ibuild -Isrc -I"$(${PG_CONFIG:-pg_config} --includedir-server)" \
+		-D_GNU_SOURCE 2>&1 || return 1
+	mkdir -p "$(dirname "$stamp")"
+	printf '%s' "$headers $(cksum <"$file")" >"$stamp"
+}
+
+lint_tidy()
+{
+	export -f tidy_one
+	find src -name '*.c' | LC_ALL=C sort |
+		xargs -P "$(nproc)" -I {} bash -c 'tidy_one "$@"' bash {} "$(cat .clang-tidy src/*/*.h | cksum)"
+}
+
+lint_shell()
+{
+	local script
+
+	for script in scripts/*.sh bench/*.sh test/*/*.sh .ci/run; do
+		[ ! -f "$script" ] || bash -n "$script" || return 1
+	done
+}
+
+# --- the lower half
+
+fuzz_seeds()
+{
+	[ -f test/fuzz/make_seeds.py ] || return 0
+	rm -rf "$work/seeds"
+	as_user python3 -B test/fuzz/make_seeds.py "$work/seeds"
+}
+
+# Seeds may lie in a directory per fuzzer, or in one for all.
+fuzz()
+{
+	local name=$1 seeds=$work/seeds
+
+	[ ! -d "$seeds/$name" ] || seeds=$seeds/$name
+	as_user mkdir -p "$work/corpus/$name" "$seeds"
+	as_user "$top/build/$name" -runs="${FUZZ_RUNS:-100000}" -max_total_time="${FUZZ_SECONDS:-20}" -timeout=10 -rss_limit_mb=2048 \
+		-artifact_prefix="$work/" -print_final_stats=1 "$work/corpus/$name" "$seeds"
+}
+
+# --- PostgreSQL
+
+regress()
+{
+	local pgxs tests
+
+	pgxs=$(dirname "$(dirname "$("${PG_CONFIG:-pg_config}" --pgxs)")")
+	tests=$(basename -s .sql sql/*.sql)
+	# shellcheck disable=SC2086
+	as_user "$pgxs/test/regress/pg_regress" --bindir="$DICOM_TEST_BIN" --inputdir="$top" --outputdir="$work" \
+		--temp-instance="$work/regress" --temp-config="$work/regress.conf" --dbname=contrib_regression $tests
+}
+
+regress_as_tap()
+{
+	local output=$work/regress.out status number=0 name
+
+	rm -rf "$work/regress" "$work/regression.diffs"
+	as_user tee "$work/regress.conf" >/dev/null <<-END
+		fsync = off
+		listen_addresses = ''
+	END
+	regress >"$output" 2>&1
+	status=$?
+	if grep -qE '^ok ' "$output"; then
+		cat "$output"
+	else
+		while read -r name result; do
+			number=$((number + 1))
+			echo "$result $number - $name"
+		done < <(sed -nE 's/^test ([^ ]+) +\.\.\. ok .*/\1 ok/p; s/^test ([^ ]+) +\.\.\. FAILED.*/\1 not ok/p' "$output")
+		echo "1..$number"
+	fi
+	[ ! -s "$work/regression.diffs" ] || sed 's/^/# /' "$work/regression.diffs" | head -n 200
+	[ $status = 0 ] || grep -q '^test ' "$output" || sed 's/^/# /' "$output"
+	return $status
+}
+
+perl_test()
+{
+	as_user env PERL5LIB="$top/test/lib" perl "$@"
+}
+
+export DICOM_TEST_TOP=$top DICOM_TEST_WORK=$work
+export DICOM_TEST_CORPUS=
+if as_user test -r "$top/../shared/corpus/TRUTH.jsonl"; then
+	DICOM_TEST_CORPUS=$(cd "$top/../shared/corpus" && pwd)
+fi
+
+check "lint: format" lint_format
+check "lint: cppcheck" lint_cppcheck
+check "lint: shell" lint_shell
+check "build: sanitized" make -s -C test -j "$(nproc)" unit
+check "build: fuzzers" make -s -C test -j "$(nproc)" fuzz
+check "build: tools" make -s -C test -j "$(nproc)" tools
+tap "unit" as_user "$top/build/unit-tests"
+
+check "fuzz: seeds" fuzz_seeds
+for source in test/fuzz/fuzz_*.c; do
+	[ ! -f "$source" ] || check "fuzz: $(basename -s .c "$source")" fuzz "$(basename -s .c "$source")"
+done
+
+if DICOM_TEST_BIN=$(scripts/private_install.sh "$work/postgresql" 2>"$log/build.log"); then
+	export DICOM_TEST_BIN
+	passed=$((passed + 1))
+	tell "build: extension" ok
+	[ ! -f .clang-tidy ] || check "lint: clang-tidy" lint_tidy
+	if [ -z "$DICOM_TEST_CORPUS" ]; then
+		skip "truth" "no ../shared/corpus"
+	elif [ -f test/truth.py ]; then
+		check "truth" as_user python3 -B test/truth.py "$DICOM_TEST_CORPUS"
+	fi
+	! ls sql/*.sql >/dev/null 2>&1 || tap "regress" regress_as_tap
+	for file in test/pgtap/*.sql; do
+		[ ! -f "$file" ] || tap "pgtap: $(basename -s .sql "$file")" perl_test test/lib/pgtap.pl "$file"
+	done
+	for file in test/t/*.pl; do
+		[ ! -f "$file" ] || tap "$(basename -s .pl "$file")" perl_test "$file"
+	done
+else
+	failed=$((failed + 1))
+	tell "build: extension" FAILED
+	tail -n 40 "$log/build.log"
+fi
+
+echo "logs are in $log"
+echo "$passed passed, $failed failed$([ $skipped = 0 ] || echo ", $skipped skipped")"
+[ $failed = 0 ] && [ $passed -gt 0 ]

@@ -1,0 +1,336 @@
+# What the tests under test/t share: a throw-away PostgreSQL with the extension, a throw-away S3 server, the
+# fault-injecting proxy, and psql. Everything a test starts ends with it.
+#
+# scripts/test.sh says where things are: DICOM_TEST_TOP (the clone), DICOM_TEST_WORK (a directory to work in), DICOM_TEST_BIN
+# (PostgreSQL's programs, the extension installed beside), DICOM_TEST_CORPUS (real files, may be empty).
+package DicomTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use Fcntl qw(:flock);
+use File::Path qw(make_path remove_tree);
+use File::Temp ();
+use IO::Socket::INET;
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep);
+
+our @EXPORT = qw(
+	cluster s3_server fault_proxy
+	top work_dir corpus free_ports run_command spawn_command stop_process read_text write_text wait_until
+	put_directory make_files
+);
+
+my %children;     # pid => 1, of what must not outlive the test
+my @directories;    # to be removed in the end
+my $starter = $$;
+
+sub top    { return $ENV{DICOM_TEST_TOP}  || die "run this through scripts/test.sh NAME\n"; }
+sub work   { return $ENV{DICOM_TEST_WORK} || die "run this through scripts/test.sh NAME\n"; }
+sub bin    { return $ENV{DICOM_TEST_BIN}  || die "run this through scripts/test.sh NAME\n"; }
+sub corpus { return $ENV{DICOM_TEST_CORPUS}; }
+
+# A directory of the test's own, removed in the end.
+sub work_dir
+{
+	my $dir = File::Temp::tempdir('t.XXXXXX', DIR => work());
+
+	push @directories, $dir;
+	return $dir;
+}
+
+sub read_text
+{
+	my ($file) = @_;
+
+	open my $handle, '<', $file or return '';
+	local $/ = undef;
+	return scalar(<$handle>) // '';
+}
+
+sub write_text
+{
+	my ($file, $text) = @_;
+
+	open my $handle, '>', $file or die "$file: $!\n";
+	print $handle $text;
+	close $handle or die "$file: $!\n";
+	return $file;
+}
+
+# A command in the background, its output in files; returns its pid.
+sub spawn_command
+{
+	my ($out, $err, @command) = @_;
+	my $pid = fork() // die "fork: $!\n";
+
+	if ($pid == 0)
+	{
+		open STDIN,  '<', '/dev/null';
+		open STDOUT, '>', $out;
+		open STDERR, '>', $err;
+		exec @command or POSIX::_exit(127);
+	}
+	$children{$pid} = 1;
+	return $pid;
+}
+
+# Waits for a command's end; returns its exit code, or 128 + the signal that ended it.
+sub wait_command
+{
+	my ($pid) = @_;
+
+	waitpid $pid, 0;
+	my $status = $?;
+	delete $children{$pid};
+	return $status & 127 ? 128 + ($status & 127) : $status >> 8;
+}
+
+# Runs a command; returns what it printed and its exit code.
+sub run_command
+{
+	my @command = @_;
+	my $dir     = File::Temp->newdir('run.XXXXXX', DIR => work());
+	my $code    = wait_command(spawn_command("$dir/out", "$dir/err", @command));
+
+	return (read_text("$dir/out"), read_text("$dir/err"), $code);
+}
+
+sub stop_process
+{
+	my ($pid, $signal) = @_;
+
+	kill $signal || 'TERM', $pid;
+	waitpid $pid, 0 if delete $children{$pid};
+	return;
+}
+
+# Looks every 20 ms whether something holds, at most that long. Returns what it last was.
+sub wait_until
+{
+	my ($condition, $seconds) = @_;
+	my $result;
+
+	for (1 .. ($seconds || 30) * 50)
+	{
+		$result = $condition->() and return $result;
+		sleep 0.02;
+	}
+	return $result;
+}
+
+# The first of `count` neighbouring ports of 127.0.0.1 that are free now.
+sub free_ports
+{
+	my ($count) = @_;
+
+	for (1 .. 200)
+	{
+		my $base = 20000 + int rand 12000;
+		my @held = map { IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $base + $_, Listen => 1) } 0 .. $count - 1;
+
+		return $base if @held == $count && !grep { !defined } @held;
+	}
+	die "no free ports\n";
+}
+
+# Puts every file of a directory into a bucket, which is made if need be; keys are a prefix and the path below the directory.
+sub put_directory
+{
+	my ($s3, $bucket, $dir, $prefix) = @_;
+	my ($out, $err, $code) = run_command(
+		'python3', '-B', top() . '/test/lib/put_directory.py',
+		@$s3{qw(endpoint access_key secret_key)}, $bucket, $dir, $prefix // '');
+
+	$code == 0 or die "put_directory: $err\n";
+	return $out + 0;
+}
+
+# DICOM files as bench/make_files.py makes them.
+sub make_files
+{
+	my @arguments = @_;
+	my ($out, $err, $code) = run_command('python3', '-B', top() . '/bench/make_files.py', @arguments);
+
+	$code == 0 or die "make_files: $err\n";
+	return $out;
+}
+
+sub cluster     { return DicomTest::Cluster->new(@_); }
+sub fault_proxy { return DicomTest::Proxy->new(@_); }
+
+# Starts an S3 server; skips the whole test where that cannot be had. Returns its endpoint and keys.
+sub s3_server
+{
+	my ($kind) = (@_, 'radosgw');
+	my $script = top() . "/test/servers/$kind.sh";
+	my $dir    = work_dir();
+
+	plan skip_all => "no $script" unless -f $script;
+	my ($out, $err, $code) = run_command('bash', $script, "$dir/s3", free_ports(6));
+	my @pids = map { split ' ', read_text($_) } glob "$dir/s3/*.pid";
+	$children{$_} = 1 for @pids;
+	die "$kind did not start: $out$err\n" if $code != 0;
+	my %server = $out =~ /(\w+)=(\S+)/g;
+	$server{pids} = \@pids;
+	return \%server;
+}
+
+END
+{
+	if ($$ == $starter)
+	{
+		my $status = $?;
+
+		$_->stop for @DicomTest::Cluster::running;
+		kill 'TERM', keys %children if %children;
+		remove_tree(@directories, { safe => 0 }) if @directories && !$ENV{DICOM_TEST_KEEP};
+		$? = $status;
+	}
+}
+
+# --- PostgreSQL
+
+package DicomTest::Cluster;
+
+use Fcntl qw(:flock);
+
+our @running;
+
+# Copies a data directory that was initialised once, and starts a server on it. `conf` is added to postgresql.conf.
+sub new
+{
+	my ($class, %options) = @_;
+	my $dir  = DicomTest::work_dir();
+	my $self = bless { dir => $dir, port => 5432, log => "$dir/server.log" }, $class;
+
+	system('cp', '-a', template(), "$dir/data") == 0 or die "cannot copy the data directory\n";
+	open my $conf, '>>', "$dir/data/postgresql.conf" or die "$!\n";
+	print $conf <<"END", $options{conf} // '';
+listen_addresses = ''
+port = $self->{port}
+unix_socket_directories = '$dir'
+fsync = off
+max_connections = 20
+shared_buffers = 32MB
+log_statement = all
+lc_messages = 'C'
+END
+	close $conf;
+	$self->start;
+	return $self;
+}
+
+sub template
+{
+	my $template = DicomTest::work() . '/template';
+
+	open my $lock, '>', "$template.lock" or die "$!\n";
+	flock $lock, LOCK_EX;
+	my $version = `"@{[DicomTest::bin()]}/postgres" --version`;
+	return $template if DicomTest::read_text("$template/made_by") eq $version;
+	File::Path::remove_tree($template);
+	my ($out, $err, $code) = DicomTest::run_command(DicomTest::bin() . '/initdb',
+		'-D', $template, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync');
+	die "initdb: $err\n" if $code != 0;
+	DicomTest::write_text("$template/made_by", $version);
+	return $template;
+}
+
+sub start
+{
+	my ($self) = @_;
+	my ($out, $err, $code) = DicomTest::run_command(DicomTest::bin() . '/pg_ctl', '-D', "$self->{dir}/data",
+		'-s', '-w', '-l', $self->{log}, 'start');
+
+	die "pg_ctl start: $err" . DicomTest::read_text($self->{log}) if $code != 0;
+	push @running, $self;
+	return;
+}
+
+sub stop
+{
+	my ($self, $mode) = @_;
+
+	@running = grep { $_ != $self } @running;
+	DicomTest::run_command(DicomTest::bin() . '/pg_ctl', '-D', "$self->{dir}/data", '-s', '-m', $mode || 'immediate', '-w', 'stop');
+	return;
+}
+
+sub server_log { my ($self) = @_; return DicomTest::read_text($self->{log}); }
+
+# Starts psql on a script. Options: user, db, go_on (past errors), psql (more of its arguments).
+sub start_psql
+{
+	my ($self, $sql, %options) = @_;
+	my $dir    = File::Temp::tempdir('psql.XXXXXX', DIR => $self->{dir});
+	my $script = DicomTest::write_text("$dir/script.sql", $sql);
+	my $pid    = DicomTest::spawn_command("$dir/out", "$dir/err",
+		DicomTest::bin() . '/psql', '-XAtq', '-h', $self->{dir}, '-p', $self->{port},
+		'-U', $options{user} || 'postgres', '-d', $options{db} || 'postgres',
+		'-v', 'ON_ERROR_STOP=' . ($options{go_on} ? 0 : 1), '-v', 'VERBOSITY=verbose', '-v', 'SHOW_CONTEXT=never',
+		@{ $options{psql} || [] }, '-f', $script);
+
+	return { pid => $pid, dir => $dir };
+}
+
+sub finish_psql
+{
+	my ($self, $session) = @_;
+	my $code = DicomTest::wait_command($session->{pid});
+	my ($out, $err) = map { DicomTest::read_text("$session->{dir}/$_") } qw(out err);
+
+	chomp $out;
+	$err =~ s/^psql:\S+: //mg;
+	return ($out, $err, $code);
+}
+
+# Runs SQL; returns what came out, what it complained about (SQLSTATE included), and psql's exit code.
+sub psql
+{
+	my ($self, $sql, %options) = @_;
+
+	return $self->finish_psql($self->start_psql($sql, %options));
+}
+
+# Runs SQL that must succeed; returns what came out.
+sub query
+{
+	my ($self, $sql, %options) = @_;
+	my ($out, $err, $code) = $self->psql($sql, %options);
+
+	die "$err\nin: $sql\n" if $code != 0;
+	return $out;
+}
+
+# The extension, a server over S3 or a directory, and the standard tables in a schema of the server's name.
+sub make_server
+{
+	my ($self, $name, $s3, $location, %options) = @_;
+	my $list = join '', map { ", $_ " . quote($options{$_}) } sort keys %options;
+
+	$list = ", endpoint " . quote($s3->{endpoint}) . $list if $s3;
+	$self->query(<<"END");
+CREATE EXTENSION IF NOT EXISTS dicom_fdw;
+CREATE SERVER $name FOREIGN DATA WRAPPER dicom_fdw OPTIONS (location @{[quote($location)]}$list);
+CREATE SCHEMA $name;
+END
+	$self->query(<<"END") if $s3;
+CREATE USER MAPPING FOR PUBLIC SERVER $name
+	OPTIONS (access_key_id @{[quote($s3->{access_key})]}, secret_access_key @{[quote($s3->{secret_key})]});
+END
+	$self->query("IMPORT FOREIGN SCHEMA dicom FROM SERVER $name INTO $name;");
+	return;
+}
+
+sub quote
+{
+	my ($text) = @_;
+
+	$text =~ s/'/''/g;
+	return "'$text'";
+}
+
+1;
