@@ -292,14 +292,25 @@ take_transfer(struct http *http)
 	return transfer;
 }
 
+/* Headers hold session tokens: nothing of them stays behind in memory. */
+static void
+wipe_headers(struct http_transfer *transfer)
+{
+	struct curl_slist *header;
+
+	for (header = transfer->headers; header; header = header->next)
+		explicit_bzero(header->data, strlen(header->data));
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
+}
+
 /* Forgets the request, and keeps the handle for the next one. */
 static void
 give_back(struct http_transfer *transfer)
 {
 	struct http *http = transfer->http;
 
-	curl_slist_free_all(transfer->headers);
-	transfer->headers = NULL;
+	wipe_headers(transfer);
 	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
 	memset(&transfer->request, 0, sizeof(transfer->request));
 	transfer->next = http->idle;
@@ -310,7 +321,7 @@ static void
 destroy_transfer(struct http_transfer *transfer)
 {
 	curl_easy_cleanup(transfer->easy);
-	curl_slist_free_all(transfer->headers);
+	wipe_headers(transfer);
 	dicom_buffer_free(&transfer->header_block);
 	free(transfer);
 }
@@ -801,6 +812,7 @@ http_perform(struct http *http, const struct http_request *request, struct dicom
 	struct http_request own = *request;
 	struct http_transfer *transfer;
 
+	memset(answer, 0, sizeof(*answer));
 	own.receive = perform_receive;
 	own.done = perform_done;
 	own.arg = &performance;

@@ -179,7 +179,7 @@ extern enum dicom_status store_read_result(struct store_read *read, size_t *leng
 										   struct dicom_error *error);
 extern void store_read_close(struct store_read *read);
 
-/* The three calls in one. */
+/* The three calls in one; the strings of *object are valid until the next store_read() or store_close(). */
 extern enum dicom_status store_read(struct store *store, const struct store_read_request *request, size_t *length,
 									struct store_object *object, struct dicom_error *error);
 

@@ -81,6 +81,7 @@ struct store
 	struct store_link *lists;
 	struct store_link *reads;
 	struct store_link *uploads;
+	struct store_read *last_read; /* of store_read(): owns the strings that it handed out */
 };
 
 struct store_list
