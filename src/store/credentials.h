@@ -7,7 +7,7 @@
  * environment (AWS_ACCESS_KEY_ID, ...), and the shared files (AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE); in the end
  * anonymous access. A link of the chain that is not configured is passed over; one that is configured and fails is an
  * error, so that nobody works under another identity than the one that was meant. IMDS that does not answer counts as not
- * configured.
+ * configured, and is tried of itself only on machines that look like EC2's.
  *
  * The environment is read and never written. Secrets are wiped when they are replaced or closed, and never part of an error.
  */
@@ -28,9 +28,8 @@ struct credentials_request
 	int header_count;
 	const char *body; /* NULL: none; else of type application/x-www-form-urlencoded */
 	int timeout_ms;
-	bool retry; /* repeat as the store repeats its requests; IMDS is asked once */
-	bool
-		local; /* to a link-local or metadata address, which is forbidden to all other requests; never through a proxy */
+	bool retry; /* repeat what may help to repeat; IMDS is asked once */
+	bool local; /* may go to a link-local address, which is forbidden to all other requests */
 };
 
 /* Sends a request and waits for the answer. DICOM_OK for any HTTP status; DICOM_FAILED where there was no answer. */
@@ -41,11 +40,15 @@ struct credentials_transport
 	void *arg;
 };
 
+/* The usual one. */
+struct http;
+extern struct credentials_transport credentials_over_http(struct http *http);
+
 struct credentials;
 
 /*
  * Prepares the chain; no request is made, no file read. What is needed of the options (source, keys, profile,
- * allow_ambient, region) is copied; the transport must live as long as the credentials.
+ * allow_ambient, region) is copied; the transport is copied; its arg must live as long as the credentials.
  * Errors: INVALID_OPTION (half a key; a source that is not allowed is ACCESS_DENIED), MEMORY.
  */
 extern enum dicom_status credentials_open(const struct store_options *options,
