@@ -149,10 +149,12 @@ struct charset_state
 charset_initial_state(const uint8_t *terms, uint32_t length, int *unknown)
 {
 	struct charset_state state = {SET_ASCII, SET_NONE};
-	const uint8_t *end = terms + length;
+	const uint8_t *end;
 
 	*unknown = 0;
-	while (length > 0)
+	if (length == 0)
+		return state;
+	for (end = terms + length;;)
 	{
 		const uint8_t *stop = memchr(terms, '\\', end - terms);
 		uint8_t g1;
@@ -164,10 +166,9 @@ charset_initial_state(const uint8_t *terms, uint32_t length, int *unknown)
 		if (state.g1 == SET_NONE)
 			state.g1 = g1;
 		if (stop == end)
-			break;
+			return state;
 		terms = stop + 1;
 	}
-	return state;
 }
 
 /* Length of what looks like an escape sequence: ESC, intermediate bytes, a final byte. A lone ESC has length 1. */
