@@ -13,7 +13,8 @@
 static uint32_t replaced;
 
 static const char *
-convert(const char *terms, uint32_t terms_length, enum dicom_text_kind kind, const char *text, uint32_t length)
+convert(const char *terms, uint32_t terms_length, enum dicom_text_kind kind, const char *text,
+		uint32_t length)
 {
 	static struct dicom_buffer out;
 	struct dicom_charset_cache cache = {0};
@@ -62,11 +63,13 @@ UNIT_TEST(charset_single_byte_terms)
 
 UNIT_TEST(charset_multi_byte_terms)
 {
-	CHECK_STRING(CONVERT("ISO_IR 192", DICOM_TEXT_PERSON, "Wang^XiaoDong=\xE7\x8E\x8B^\xE5\xB0\x8F\xE6\x9D\xB1="),
-				 "Wang^XiaoDong=王^小東=");
+	CHECK_STRING(
+		CONVERT("ISO_IR 192", DICOM_TEXT_PERSON, "Wang^XiaoDong=\xE7\x8E\x8B^\xE5\xB0\x8F\xE6\x9D\xB1="),
+		"Wang^XiaoDong=王^小東=");
 	CHECK_STRING(CONVERT("GB18030", DICOM_TEXT_PERSON, "Wang^XiaoDong=\xCD\xF5^\xD0\xA1\xB6\xAB="),
 				 "Wang^XiaoDong=王^小东=");
-	CHECK_STRING(CONVERT("GB18030", DICOM_TEXT_MULTI, "\x81\x30\x81\x30\x95\x32\x82\x36"), "\xC2\x80\xF0\xA0\x80\x80");
+	CHECK_STRING(CONVERT("GB18030", DICOM_TEXT_MULTI, "\x81\x30\x81\x30\x95\x32\x82\x36"),
+				 "\xC2\x80\xF0\xA0\x80\x80");
 	CHECK_STRING(CONVERT("GBK", DICOM_TEXT_MULTI, "\xCD\xF5\x96\x7C"), "王東");
 	CHECK_STRING(CONVERT("ISO 2022 IR 149", DICOM_TEXT_MULTI, "\xB1\xE8"), "김");
 	CHECK_STRING(CONVERT("ISO 2022 IR 58", DICOM_TEXT_MULTI, "\xD5\xC5"), "张");
@@ -76,16 +79,19 @@ UNIT_TEST(charset_multi_byte_terms)
 /* PS3.5 annexes H, I, K: the names that the standard itself spells out in bytes. */
 UNIT_TEST(charset_names_of_the_standard)
 {
-	CHECK_STRING(CONVERT("\\ISO 2022 IR 87", DICOM_TEXT_PERSON,
-						 "Yamada^Tarou=\033$B;3ED\033(B^\033$BB@O:\033(B=\033$B$d$^$@\033(B^\033$B$?$m$&\033(B"),
-				 "Yamada^Tarou=山田^太郎=やまだ^たろう");
+	CHECK_STRING(
+		CONVERT("\\ISO 2022 IR 87", DICOM_TEXT_PERSON,
+				"Yamada^Tarou=\033$B;3ED\033(B^\033$BB@O:\033(B=\033$B$d$^$@\033(B^\033$B$?$m$&\033(B"),
+		"Yamada^Tarou=山田^太郎=やまだ^たろう");
 	CHECK_STRING(CONVERT("ISO 2022 IR 13\\ISO 2022 IR 87", DICOM_TEXT_PERSON,
 						 "\xD4\xCF\xC0\xDE^\xC0\xDB\xB3=\033$B;3ED\033(J^\033$BB@O:\033(J="
 						 "\033$B$d$^$@\033(J^\033$B$?$m$&\033(J"),
 				 "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう");
-	CHECK_STRING(CONVERT("\\ISO 2022 IR 149", DICOM_TEXT_PERSON,
-						 "Hong^Gildong=\033$)C\xFB\xF3^\033$)C\xD1\xCE\xD4\xD7=\033$)C\xC8\xAB^\033$)C\xB1\xE6\xB5\xBF"),
-				 "Hong^Gildong=洪^吉洞=홍^길동");
+	CHECK_STRING(
+		CONVERT(
+			"\\ISO 2022 IR 149", DICOM_TEXT_PERSON,
+			"Hong^Gildong=\033$)C\xFB\xF3^\033$)C\xD1\xCE\xD4\xD7=\033$)C\xC8\xAB^\033$)C\xB1\xE6\xB5\xBF"),
+		"Hong^Gildong=洪^吉洞=홍^길동");
 	CHECK_STRING(CONVERT("\\ISO 2022 IR 58", DICOM_TEXT_PERSON,
 						 "Zhang^XiaoDong=\033$)A\xD5\xC5^\033$)A\xD0\xA1\xB6\xAB="),
 				 "Zhang^XiaoDong=张^小东=");
@@ -97,10 +103,12 @@ UNIT_TEST(charset_escapes)
 	CHECK_STRING(CONVERT("ISO 2022 IR 100\\ISO 2022 IR 144\\ISO 2022 IR 126", DICOM_TEXT_PERSON,
 						 "Dionysios^J\xE9r\xF4me=\033-L\xBB\xEE\xDA^\033-F\xC4\xE9\xEF\xED"),
 				 "Dionysios^Jérôme=Люк^Διον");
-	CHECK_STRING(CONVERT("\\ISO 2022 IR 87\\ISO 2022 IR 159", DICOM_TEXT_MULTI, "\033$(D0!\033$B0!\033(Ba"), "丂亜a");
+	CHECK_STRING(CONVERT("\\ISO 2022 IR 87\\ISO 2022 IR 159", DICOM_TEXT_MULTI, "\033$(D0!\033$B0!\033(Ba"),
+				 "丂亜a");
 	CHECK_STRING(CONVERT("\\ISO 2022 IR 13", DICOM_TEXT_MULTI, "\033)I\xB1\033(J~\\"), "ｱ~\\");
 	CHECK_STRING(CONVERT("ISO 2022 IR 6\\ISO 2022 IR 203", DICOM_TEXT_MULTI, "\033-b\xA4"), "€");
-	CHECK_STRING(CONVERT("", DICOM_TEXT_MULTI, "\033$B;3ED\033(B"), "山田"); /* declared nowhere, and plain all the same */
+	CHECK_STRING(CONVERT("", DICOM_TEXT_MULTI, "\033$B;3ED\033(B"),
+				 "山田"); /* declared nowhere, and plain all the same */
 	CHECK(replaced == 0);
 	CHECK_STRING(CONVERT("ISO_IR 100", DICOM_TEXT_MULTI, "a\033b\033(Zc\033"), "abc");
 	CHECK(replaced == 3);
@@ -144,7 +152,7 @@ UNIT_TEST(charset_delimiters_inside_characters)
 
 UNIT_TEST(charset_misspelt_terms)
 {
-	static const char *const latin[] = {"ISO_IR 100",	   "ISO IR 100", "ISO-IR 100", "ISO_IR_100",
+	static const char *const latin[] = {"ISO_IR 100",      "ISO IR 100",   "ISO-IR 100", "ISO_IR_100",
 										"ISO 2022 IR 100", "ISO2022IR100", "iso_ir 100", " ISO_IR 100 ",
 										"ISO_2022_IR_100", "ISO 2022 100", "ISO 8859-1", "latin1"};
 	size_t i;
@@ -157,7 +165,8 @@ UNIT_TEST(charset_misspelt_terms)
 	}
 	CHECK(unknown_terms("") == 0);
 	CHECK(unknown_terms("\\ISO 2022 IR 87\\ISO 2022 IR 159") == 0);
-	CHECK(unknown_terms("ISO_IR 6") == 0 && unknown_terms("ISO 2022 GBK") == 0 && unknown_terms("ISO 2022 58") == 0);
+	CHECK(unknown_terms("ISO_IR 6") == 0 && unknown_terms("ISO 2022 GBK") == 0 &&
+		  unknown_terms("ISO 2022 58") == 0);
 	CHECK(unknown_terms("ISO_IR 999\\KLINGON\\ISO_IR") == 3);
 }
 
@@ -167,13 +176,15 @@ UNIT_TEST(charset_default_repertoire)
 	CHECK(replaced == 0);
 	CHECK_STRING(CONVERT("", DICOM_TEXT_MULTI, "J\xE9r\xF4me"), "Jérôme");
 	CHECK(replaced == 2);
-	CHECK_STRING(CONVERT("\\ISO 2022 IR 149", DICOM_TEXT_MULTI, "\xB1\xE8"), "김"); /* the escape was forgotten */
+	CHECK_STRING(CONVERT("\\ISO 2022 IR 149", DICOM_TEXT_MULTI, "\xB1\xE8"),
+				 "김"); /* the escape was forgotten */
 }
 
 UNIT_TEST(charset_broken_bytes)
 {
-	CHECK_STRING(CONVERT("ISO_IR 192", DICOM_TEXT_MULTI, "a\xC3(\xE7\x8E|\xFF\xED\xA0\x80\xC0\x80\xF4\x90\x80\x80"),
-				 "a�(�|����������");
+	CHECK_STRING(
+		CONVERT("ISO_IR 192", DICOM_TEXT_MULTI, "a\xC3(\xE7\x8E|\xFF\xED\xA0\x80\xC0\x80\xF4\x90\x80\x80"),
+		"a�(�|����������");
 	CHECK(replaced == 12);
 	CHECK_STRING(CONVERT("GB18030", DICOM_TEXT_MULTI, "\x81"), "�");
 	CHECK(replaced == 1);
