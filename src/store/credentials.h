@@ -40,10 +40,6 @@ struct credentials_transport
 	void *arg;
 };
 
-/* The usual one. */
-struct http;
-extern struct credentials_transport credentials_over_http(struct http *http);
-
 struct credentials;
 
 /*
