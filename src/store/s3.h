@@ -42,6 +42,7 @@ struct s3_store
 	struct store store;
 	struct s3_address address;
 	struct http *http;
+	struct credentials_transport transport;
 	struct credentials *credentials;
 	struct sigv4_credentials signing; /* what credentials_get() said last */
 	time_t signing_as_of;
