@@ -1,0 +1,224 @@
+/*
+ * parser.h
+ *	  Private to dataset.c, parser.c, element_header.c, meta.c and inflate.c: the state of a reading between two calls.
+ *
+ * The parser is a machine of small steps. A step first gathers all the bytes that it decides on, then changes the
+ * state; when bytes are missing it returns DICOM_NEED having changed nothing, and the same step runs again once they
+ * are there. So what is read never depends on how the bytes came.
+ */
+#ifndef DICOM_PARSER_H
+#define DICOM_PARSER_H
+
+#include <zlib.h>
+
+#include "dataset.h"
+#include "dictionary.h"
+
+#define NO_ELEMENT UINT32_MAX
+#define UNBOUNDED  UINT64_MAX
+
+#define DEFAULT_MAX_VALUE    (64 * 1024)
+#define DEFAULT_HEADER_LIMIT ((uint64_t) 16 << 20)
+
+/* A fragmented value is followed to its end only over so many fragments: each may cost a request. */
+#define MAX_FRAGMENTS 64
+
+#define TAG_ITEM_DELIMITER     DICOM_TAG(0xFFFE, 0xE00D)
+#define TAG_SEQUENCE_DELIMITER DICOM_TAG(0xFFFE, 0xE0DD)
+#define TAG_TRANSFER_SYNTAX    DICOM_TAG(0x0002, 0x0010)
+#define TAG_CHARACTER_SET      DICOM_TAG(0x0008, 0x0005)
+#define TAG_TIMEZONE           DICOM_TAG(0x0008, 0x0201)
+#define TAG_PIXEL_SIGN         DICOM_TAG(0x0028, 0x0103)
+
+#define VR_UN DICOM_VR('U', 'N')
+#define VR_SQ DICOM_VR('S', 'Q')
+
+/* How elements are encoded: bits. */
+#define SYNTAX_EXPLICIT   0
+#define SYNTAX_IMPLICIT   1
+#define SYNTAX_BIG_ENDIAN 2
+
+enum reading_phase
+{
+	PHASE_START,  /* preamble or not */
+	PHASE_META,   /* file meta information, command set */
+	PHASE_SYNTAX, /* how the data set is encoded */
+	PHASE_DATA,
+	PHASE_DONE,
+	PHASE_FAILED
+};
+
+enum frame_kind
+{
+	FRAME_DATASET,
+	FRAME_SEQUENCE,
+	FRAME_ITEM,
+	FRAME_FRAGMENTS
+};
+
+/* One level of what is being read. */
+struct frame
+{
+	uint64_t end; /* where it ends at the latest, by its own length or what is around it; else UNBOUNDED */
+	uint32_t element;  /* index of the sequence or item, NO_ELEMENT where it is not kept */
+	uint32_t tag;      /* of the sequence */
+	uint32_t last_tag; /* of the last element in it */
+	uint8_t kind;
+	uint8_t syntax;
+	bool undefined;     /* its length is: a delimiter ends it */
+	bool keep;          /* store what it holds */
+	bool signed_pixels; /* PixelRepresentation here or around is 1 */
+};
+
+struct dicom_reading
+{
+	struct dicom_dataset *dataset;
+	const struct dicom_window *window;
+	const struct dicom_selection *selection;
+
+	enum reading_phase phase;
+	struct dicom_error failure; /* PHASE_FAILED: said again by every later call */
+
+	/* The run of the window, or the inflated bytes, that was looked at last: valid during one call. */
+	const uint8_t *view;
+	uint64_t view_offset;
+	size_t view_length;
+
+	uint64_t position; /* of the next header */
+	uint64_t looked;   /* bytes of headers and wanted values so far, against header_limit */
+	uint64_t header_limit;
+	uint32_t max_value;
+
+	uint32_t last_wanted; /* no top-level tag behind this one is wanted */
+	int next_tag;         /* place in selection->tags, for tags that ascend */
+	bool disordered;      /* top-level tags do not ascend: the last wanted tag tells nothing */
+	bool tail;            /* behind the pixel data: what does not parse there is no error */
+	int fragments;        /* seen in the fragmented value being followed */
+
+	uint64_t meta_end; /* of group 0002; 0 where there is none */
+
+	bool inflating;
+	bool inflated_end; /* the stream ended, or broke: no more bytes will come */
+	bool inflate_broken;
+	z_stream stream;
+	uint64_t deflated_position; /* in the file */
+	uint8_t *inflated;
+	size_t inflated_length;
+	size_t inflated_capacity;
+
+	int depth; /* of the frame that is being read; frames[0] is the data set */
+	struct frame frames[2 * DICOM_MAX_DEPTH + 2];
+};
+
+/* An element's tag, representation and length, as they stand in front of its value. */
+struct header
+{
+	uint64_t offset; /* of the header */
+	uint64_t value;  /* of what comes behind it */
+	uint32_t tag;
+	uint32_t length;
+	uint16_t vr;       /* as written; DICOM_VR_NONE in implicit VR, and where the letters mean nothing */
+	uint8_t syntax;    /* of this element */
+	uint32_t warnings; /* bits of enum dicom_warning, to be counted when the step is done */
+};
+
+static inline uint16_t
+read_16(const uint8_t *bytes, uint8_t syntax)
+{
+	return syntax & SYNTAX_BIG_ENDIAN ? (uint16_t) (bytes[0] << 8 | bytes[1])
+									  : (uint16_t) (bytes[1] << 8 | bytes[0]);
+}
+
+static inline uint32_t
+read_32(const uint8_t *bytes, uint8_t syntax)
+{
+	if (syntax & SYNTAX_BIG_ENDIAN)
+		return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
+	return (uint32_t) bytes[3] << 24 | (uint32_t) bytes[2] << 16 | (uint32_t) bytes[1] << 8 | bytes[0];
+}
+
+static inline uint32_t
+read_tag(const uint8_t *bytes, uint8_t syntax)
+{
+	return (uint32_t) read_16(bytes, syntax) << 16 | read_16(bytes + 2, syntax);
+}
+
+static inline void
+count_warning(struct dicom_reading *reading, enum dicom_warning warning)
+{
+	reading->dataset->warnings[warning]++;
+}
+
+/* source.c: the bytes of the file, or of its inflated stream. */
+
+/* The size of the source, UNBOUNDED where it is not known (yet). */
+extern uint64_t source_size(const struct dicom_reading *reading);
+
+/* Points *bytes at a range. DICOM_OK, DICOM_NEED, DICOM_END where the source ends before the range does, DICOM_FAILED. */
+extern enum dicom_status source_fetch(struct dicom_reading *reading, uint64_t offset, size_t length,
+									  const uint8_t **bytes);
+
+static inline enum dicom_status
+source_bytes(struct dicom_reading *reading, uint64_t offset, size_t length, const uint8_t **bytes)
+{
+	uint64_t from = offset - reading->view_offset;
+
+	if (offset >= reading->view_offset && from <= reading->view_length &&
+		reading->view_length - from >= length)
+	{
+		*bytes = reading->view + from;
+		return DICOM_OK;
+	}
+	return source_fetch(reading, offset, length, bytes);
+}
+
+/* Says which bytes of the file are missing. Returns DICOM_NEED. */
+extern enum dicom_status source_need(struct dicom_reading *reading, uint64_t offset, uint64_t length);
+
+/* inflate.c */
+extern enum dicom_status inflate_begin(struct dicom_reading *reading, uint64_t position);
+extern enum dicom_status inflate_until(struct dicom_reading *reading, uint64_t end);
+extern void inflate_close(struct dicom_reading *reading);
+
+/* dataset.c */
+
+/* True where the block of a private tag among the elements of one item (NO_ELEMENT: the top level) has this creator. */
+extern bool creator_is(const struct dicom_dataset *dataset, uint32_t tag, uint32_t parent,
+					   const char *creator);
+
+/* element_header.c */
+
+/* True for two letters that PS3.5 §6.2 knows. */
+extern bool vr_is_known(uint16_t vr);
+
+/* True where the letters at bytes[4] say that an element of this tag is written in explicit VR beyond doubt. */
+extern bool is_explicit_beyond_doubt(const uint8_t *bytes, uint8_t syntax);
+
+/* Reads the header at a position; `end` bounds it and its value. DICOM_END where the source or the bound cut it. */
+extern enum dicom_status header_read(struct dicom_reading *reading, uint64_t position, uint64_t end,
+									 uint8_t syntax, struct header *header);
+
+/* The representation to go by: as written, else the dictionary's with its alternatives decided. */
+extern uint16_t header_vr(const struct header *header, bool signed_pixels);
+
+/* meta.c: everything in front of the data set, and how that is encoded. Each ends its phase, or lacks bytes. */
+extern enum dicom_status read_start(struct dicom_reading *reading);
+extern enum dicom_status read_meta(struct dicom_reading *reading);
+extern enum dicom_status read_syntax(struct dicom_reading *reading);
+
+/* parser.c */
+
+/* Runs until the data set is read, or bytes are missing. */
+extern enum dicom_status read_data(struct dicom_reading *reading);
+
+/* One step: an element, an item, a delimiter, a fragment. `flags` are added to an element that is kept. */
+extern enum dicom_status step(struct dicom_reading *reading, uint8_t flags);
+
+/* Ends the reading: every element gets its `next`. */
+extern void finish(struct dicom_reading *reading, enum reading_phase phase);
+
+/* Fails at a place of the file; the elements read so far stay. */
+extern enum dicom_status fail_at(struct dicom_reading *reading, enum dicom_error_code code, uint64_t offset,
+								 uint32_t tag, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+#endif
