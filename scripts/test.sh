@@ -118,14 +118,15 @@ lint_format()
 	our_sources | xargs clang-format --dry-run -Werror
 }
 
+# The lower half only: PostgreSQL's macros (foreach, ereport) are beyond it. clang-tidy looks at both.
 lint_cppcheck()
 {
 	local cache=$top/build/cppcheck
 
 	mkdir -p "$cache"
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-		--suppress=missingIncludeSystem --suppress='*:build/*' --library=posix -j "$(nproc)" --cppcheck-build-dir="$cache" \
-		-Ibuild -Isrc --max-configs=1 src/dicom src/store src/reader src/pg src/server src/fdw src/explode src/*.c
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --library=posix \
+		--suppress=missingIncludeSystem -j "$(nproc)" --cppcheck-build-dir="$cache" -Ibuild -Isrc --max-configs=1 \
+		src/dicom src/store src/reader test/tools
 }
 
 # Files whose text, and that of every header, passed before are not looked at again.

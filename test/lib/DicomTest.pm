@@ -18,7 +18,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(
-	cluster s3_server fault_proxy
+	cluster s3_server fault_proxy canned_server
 	top work_dir corpus free_ports run_command spawn_command stop_process read_text write_text wait_until
 	put_directory make_files
 );
@@ -142,7 +142,7 @@ sub put_directory
 	my ($s3, $bucket, $dir, $prefix) = @_;
 	my ($out, $err, $code) = run_command(
 		'python3', '-B', top() . '/test/lib/put_directory.py',
-		@$s3{qw(endpoint access_key secret_key)}, $bucket, $dir, $prefix // '');
+		@$s3{qw(endpoint access_key_id secret_access_key)}, $bucket, $dir, $prefix // '');
 
 	$code == 0 or die "put_directory: $err\n";
 	return $out + 0;
@@ -161,21 +161,40 @@ sub make_files
 sub cluster     { return DicomTest::Cluster->new(@_); }
 sub fault_proxy { return DicomTest::Proxy->new(@_); }
 
-# Starts an S3 server; skips the whole test where that cannot be had. Returns its endpoint and keys.
+# Starts an S3 server, 'radosgw' or 'swift'. Returns its endpoint and keys, or undef where its packages are missing.
 sub s3_server
 {
 	my ($kind) = (@_, 'radosgw');
-	my $script = top() . "/test/servers/$kind.sh";
-	my $dir    = work_dir();
+	my $dir = work_dir();
+	my ($out, $err, $code) = run_command('bash', top() . "/test/servers/$kind.sh", "$dir/s3", free_ports(6));
 
-	plan skip_all => "no $script" unless -f $script;
-	my ($out, $err, $code) = run_command('bash', $script, "$dir/s3", free_ports(6));
-	my @pids = map { split ' ', read_text($_) } glob "$dir/s3/*.pid";
-	$children{$_} = 1 for @pids;
+	$children{$_} = 1 for map { split ' ', read_text($_) } glob "$dir/s3/*.pid";
+	return if $code == 77;
 	die "$kind did not start: $out$err\n" if $code != 0;
-	my %server = $out =~ /(\w+)=(\S+)/g;
-	$server{pids} = \@pids;
-	return \%server;
+	return { $out =~ /^(\w+)=(\S+)$/mg };
+}
+
+# An HTTP server that gives this answer to everything. Returns its endpoint.
+sub canned_server
+{
+	my ($answer) = @_;
+	my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 64, ReuseAddr => 1) or die "listen: $!\n";
+	my $pid = fork() // die "fork: $!\n";
+
+	if ($pid == 0)
+	{
+		$SIG{PIPE} = 'IGNORE';
+		while (my $client = $listener->accept)
+		{
+			local $/ = "\r\n\r\n";
+			my $request = <$client>;
+			print $client $answer if defined $request;
+			close $client;
+		}
+		POSIX::_exit(0);
+	}
+	$children{$pid} = 1;
+	return 'http://127.0.0.1:' . $listener->sockport;
 }
 
 END
@@ -319,7 +338,7 @@ CREATE SCHEMA $name;
 END
 	$self->query(<<"END") if $s3;
 CREATE USER MAPPING FOR PUBLIC SERVER $name
-	OPTIONS (access_key_id @{[quote($s3->{access_key})]}, secret_access_key @{[quote($s3->{secret_key})]});
+	OPTIONS (access_key_id @{[quote($s3->{access_key_id})]}, secret_access_key @{[quote($s3->{secret_access_key})]});
 END
 	$self->query("IMPORT FOREIGN SCHEMA dicom FROM SERVER $name INTO $name;");
 	return;
