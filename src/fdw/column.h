@@ -77,14 +77,15 @@ struct column
 	char value_align;
 };
 
-/* Counted while values become Datums. */
-struct column_counters
+/* What turning values into Datums needs; zero-initialised, one per scan, released by whoever owns it. */
+struct column_scratch
 {
-	uint64 bad_values; /* did not fit, and became NULL */
-	uint64 replaced;   /* characters that could not be converted */
-	const char *first_bad_column;
-	char *first_bad_key; /* in the scan's context */
+	struct dicom_values values;
+	struct dicom_buffer buffer;
+	uint64 replaced; /* characters that the database's encoding lacks */
 };
+
+extern void column_scratch_release(struct column_scratch *scratch);
 
 /* Resolves one column. options: those of the column. Throws with the closest keyword as hint. */
 extern void column_resolve(struct column *column, enum entity_kind entity, Form_pg_attribute attribute, List *options);
@@ -93,9 +94,9 @@ extern void column_resolve(struct column *column, enum entity_kind entity, Form_
  * The value of a COLUMN_ELEMENT, in the current memory context. NULL (*isnull) for an element that is absent, empty (but for text),
  * or does not fit; of the last, *bad is set.
  */
-extern Datum column_element_datum(const struct column *column, struct dicom_values *values,
+extern Datum column_element_datum(const struct column *column, struct column_scratch *scratch,
 								  const struct dicom_dataset *dataset, const struct dicom_element *element,
-								  uint64 *replaced, bool *isnull, bool *bad);
+								  bool *isnull, bool *bad);
 
 /* A text (UTF-8 from the lower half) as a value of a text-like column type; *bad where it is too long for it. */
 extern Datum column_text_datum(const struct column *column, const char *text, int length, uint64 *replaced, bool *bad);

@@ -1,0 +1,536 @@
+/*
+ * scan.c
+ *	  Rows of an entity from the objects of a server.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "../pg/handle.h"
+#include "../pg/report.h"
+#include "../server/options.h"
+#include "../server/server.h"
+#include "distinct.h"
+#include "row.h"
+#include "scan.h"
+#include "selection.h"
+
+struct scan
+{
+	struct scan_request request;
+	MemoryContext store_context; /* holds the store, and the scan's own context: a parent goes after its children */
+	MemoryContext context;
+	MemoryContext run_context;	  /* of one start */
+	MemoryContext filter_context; /* of one object on its way through request.keep */
+	MemoryContext row_context; /* of one row */
+	bool of_listing;		   /* no object is opened */
+	bool raise_errors;
+	bool raise_bad_values;
+	int reject_limit; /* 0: none */
+	struct dicom_selection selection;
+
+	struct store *store;
+	struct listing *listing;
+	struct reader *reader;
+	struct reader_source source;
+	struct distinct *distinct;
+	bool draining; /* all files are read; rows come from the temporary files */
+	bool warnings_given;
+
+	struct reader_item *item; /* elements: the file that rows come from now */
+	uint32_t next_element;
+
+	Datum *filter_values; /* a row of listing columns, for request.keep */
+	bool *filter_nulls;
+	ErrorData *filter_error; /* thrown by request.keep, to be thrown on */
+
+	struct column_scratch scratch;
+	struct scan_counters counters;
+};
+
+static void
+close_run(struct scan *scan)
+{
+	reader_close(scan->reader);
+	scan->reader = NULL;
+	listing_close(scan->listing);
+	scan->listing = NULL;
+	scan->item = NULL;
+}
+
+static void
+release_scan(void *arg)
+{
+	struct scan *scan = arg;
+
+	close_run(scan);
+	column_scratch_release(&scan->scratch);
+}
+
+static void
+read_options(struct scan *scan)
+{
+	List *options = scan->request.options;
+
+	scan->raise_errors = option_word(options, "on_error", option_on_error_words, 0) == 1;
+	scan->raise_bad_values = option_word(options, "on_bad_value", option_on_bad_value_words, 0) == 1;
+	scan->reject_limit = option_integer(options, "reject_limit", 0);
+}
+
+struct scan *
+scan_open(const struct scan_request *request, MemoryContext parent)
+{
+	MemoryContext store_context = AllocSetContextCreate(parent, "dicom_fdw store", ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(store_context, "dicom_fdw scan", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	struct scan *scan = palloc0(sizeof(*scan));
+
+	scan->request = *request;
+	scan->store_context = store_context;
+	scan->context = context;
+	scan->run_context = AllocSetContextCreate(context, "dicom_fdw keys", ALLOCSET_DEFAULT_SIZES);
+	scan->filter_context = AllocSetContextCreate(context, "dicom_fdw filter", ALLOCSET_SMALL_SIZES);
+	scan->row_context = AllocSetContextCreate(context, "dicom_fdw row", ALLOCSET_DEFAULT_SIZES);
+	scan->of_listing = selection_is_of_listing(request->entity, request->columns, request->column_count);
+	read_options(scan);
+	selection_build(&scan->selection, request->entity, request->columns, request->column_count,
+					option_bytes(request->server->options, "header_limit", 0));
+	scan->filter_values = palloc0(request->descriptor->natts * sizeof(Datum));
+	scan->filter_nulls = palloc(request->descriptor->natts * sizeof(bool));
+	memset(scan->filter_nulls, true, request->descriptor->natts * sizeof(bool));
+	handle_tie(context, release_scan, scan);
+	MemoryContextSwitchTo(old);
+	return scan;
+}
+
+static bool
+object_is_kept(struct scan *scan, const struct store_object *object)
+{
+	int i;
+
+	for (i = 0; i < scan->request.column_count; i++)
+	{
+		const struct column *column = &scan->request.columns[i];
+		int place = column->attnum - 1;
+
+		if (column_is_of_listing(column->kind))
+			scan->filter_values[place] =
+				row_listing_datum(column, object, &scan->scratch.replaced, &scan->filter_nulls[place]);
+	}
+	return scan->request.keep(scan->request.keep_arg, scan->filter_values, scan->filter_nulls);
+}
+
+/* The filter is PostgreSQL's code and may throw; the reader that called is not, and must not be jumped over. */
+static bool
+object_passes(struct scan *scan, const struct store_object *object, struct dicom_error *error)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->filter_context);
+	bool kept = false;
+
+	MemoryContextReset(scan->filter_context);
+	PG_TRY();
+	{
+		kept = object_is_kept(scan, object);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(scan->context);
+		scan->filter_error = CopyErrorData();
+		FlushErrorState();
+		dicom_fail(error, DICOM_ERROR_INTERRUPTED, "the filter of the listing failed");
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	return kept;
+}
+
+static enum dicom_status
+next_object(void *arg, struct store_object *object, struct dicom_error *error)
+{
+	struct scan *scan = arg;
+	enum dicom_status status;
+
+	while ((status = listing_next(scan->listing, object, error)) == DICOM_OK)
+	{
+		/* Of a key that was not listed nothing but the key is known: the filter on the rows decides. */
+		if (scan->request.keep == NULL || object->size == STORE_SIZE_UNKNOWN || object_passes(scan, object, error))
+			return DICOM_OK;
+		if (scan->filter_error)
+			return DICOM_FAILED;
+		scan->counters.pruned++;
+		if (InterruptPending && (QueryCancelPending || ProcDiePending))
+			return dicom_fail(error, DICOM_ERROR_INTERRUPTED, "interrupted");
+	}
+	return status;
+}
+
+void
+scan_start(struct scan *scan, const struct key_plan *plan)
+{
+	struct reader_options options = {0};
+	struct dicom_error error;
+	MemoryContext old;
+
+	close_run(scan);
+	MemoryContextReset(scan->run_context);
+	old = MemoryContextSwitchTo(scan->run_context);
+	if (scan->store == NULL)
+		scan->store = server_open_store(scan->request.server, scan->request.user, scan->store_context);
+	if (scan->distinct)
+		distinct_destroy(scan->distinct);
+	scan->distinct = entity_is_distinct(scan->request.entity)
+						 ? distinct_create(scan->request.descriptor, scan->context)
+						 : NULL;
+	scan->draining = false;
+	scan->listing = listing_open(scan->store, plan, !scan->of_listing);
+	scan->source.next = next_object;
+	scan->source.arg = scan;
+	options.selection = scan->of_listing ? NULL : &scan->selection;
+	if (reader_open(scan->store, &scan->source, &options, &scan->reader, &error) != DICOM_OK)
+		report_error(&error);
+	MemoryContextSwitchTo(old);
+}
+
+/* --- bad files --- */
+
+static bool
+has_data(const struct reader_item *item)
+{
+	uint32_t i;
+
+	for (i = 0; item->dataset && i < item->dataset->count; i++)
+		if (!(item->dataset->elements[i].flags & DICOM_ELEMENT_META))
+			return true;
+	return false;
+}
+
+static void
+remember_first(struct scan *scan, char **place, const char *text)
+{
+	if (*place == NULL)
+		*place = MemoryContextStrdup(scan->context, text);
+}
+
+static char *
+key_of(const struct reader_item *item)
+{
+	int length = strlen(item->object.key);
+
+	return text_to_server(item->object.key, &length, NULL);
+}
+
+static void
+check_reject_limit(struct scan *scan, const struct reader_item *item)
+{
+	uint64 bad = scan->counters.skipped + scan->counters.damaged;
+
+	if (scan->reject_limit == 0 || bad < (uint64) scan->reject_limit)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+					errmsg("reject_limit of \"%s\" is reached: " UINT64_FORMAT " bad files", scan->request.name, bad),
+					errdetail("The last one is \"%s\": %s.", key_of(item), report_line(&item->error)),
+					errhint("SELECT key, error FROM a table of entity 'files' shows what is wrong with each of them.")));
+}
+
+/* False where the object gives no row. Throws for what is not the file's fault. */
+static bool
+accept_failure(struct scan *scan, const struct reader_item *item)
+{
+	bool readable = has_data(item);
+
+	if (item->error.code == DICOM_ERROR_NOT_FOUND)
+	{
+		/* A key that a query named and that does not exist is no row; one that was listed has vanished since. */
+		scan->counters.vanished++;
+		return false;
+	}
+	if (!dicom_error_is_of_file(item->error.code) || scan->raise_errors)
+		report_error(&item->error);
+	remember_first(scan, &scan->counters.first_bad_file, key_of(item));
+	if (readable || scan->request.entity == ENTITY_FILES)
+		scan->counters.damaged++;
+	else
+		scan->counters.skipped++;
+	check_reject_limit(scan, item);
+	return readable || scan->request.entity == ENTITY_FILES;
+}
+
+static void
+note_complaints(struct scan *scan, const struct reader_item *item, const struct row_complaints *complaints)
+{
+	if (complaints->count == 0)
+		return;
+	if (scan->raise_bad_values)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+						errmsg("value does not fit column \"%s\" of \"%s\"", complaints->first_column, scan->request.name),
+						errdetail("Object: %s%s", store_location(scan->store), key_of(item)),
+						errhint("Set on_bad_value 'null', or declare the column as text to see what the file holds.")));
+	scan->counters.bad_values += complaints->count;
+	remember_first(scan, &scan->counters.first_bad_value,
+				   psprintf("column \"%s\" in \"%s\"", complaints->first_column, key_of(item)));
+}
+
+/* --- rows --- */
+
+/* The next object that gives rows; false at the end. */
+static bool
+next_item(struct scan *scan, struct reader_item **item)
+{
+	struct dicom_error error;
+
+	for (;;)
+	{
+		enum dicom_status status;
+
+		CHECK_FOR_INTERRUPTS();
+		status = reader_next(scan->reader, true, item, &error);
+		if (status == DICOM_END)
+			return false;
+		if (status != DICOM_OK)
+		{
+			if (scan->filter_error)
+				ReThrowError(scan->filter_error);
+			report_error(&error);
+		}
+		scan->counters.opened += (*item)->opened;
+		if ((*item)->status == DICOM_OK || accept_failure(scan, *item))
+			return true;
+	}
+}
+
+/* Appends the text of one part of the key, its length in front, so that 'a','bc' is not 'ab','c'. */
+static bool
+append_key_part(struct scan *scan, const struct dicom_dataset *dataset, uint32_t tag, StringInfo key)
+{
+	const struct dicom_element *element = dicom_dataset_find(dataset, tag);
+	uint32 length;
+
+	dicom_buffer_reset(&scan->scratch.buffer);
+	if (element)
+		dicom_value_text(&scan->scratch.values, dataset, element, &scan->scratch.buffer);
+	length = scan->scratch.buffer.length;
+	appendBinaryStringInfo(key, (char *) &length, sizeof(length));
+	if (length)
+		appendBinaryStringInfo(key, scan->scratch.buffer.data, length);
+	return length > 0;
+}
+
+/* The key of the item's entity; false where it is empty. A patient with an id is known by issuer and id alone. */
+static bool
+build_key(struct scan *scan, const struct dicom_dataset *dataset, StringInfo key)
+{
+	int count;
+	const uint32_t *tags = entity_key_tags(scan->request.entity, &count);
+	bool has_identity = false;
+	bool filled[8] = {false};
+	int i;
+
+	for (i = 0; i < count; i++)
+	{
+		filled[i] = append_key_part(scan, dataset, tags[i], key);
+		if (scan->request.entity == ENTITY_PATIENTS && i == 1 && filled[1])
+			return true;
+		/* An issuer alone names nobody. */
+		has_identity |= filled[i] && !(scan->request.entity == ENTITY_PATIENTS && i == 0);
+	}
+	if (scan->request.entity == ENTITY_SERIES || scan->request.entity == ENTITY_STUDIES)
+		return filled[0];
+	return has_identity;
+}
+
+static void
+fill_row(struct scan *scan, const struct reader_item *item, const struct dicom_element *element, Datum *values, bool *nulls)
+{
+	struct row_complaints complaints = {0};
+	int i;
+
+	memset(nulls, true, scan->request.descriptor->natts * sizeof(bool));
+	for (i = 0; i < scan->request.column_count; i++)
+	{
+		const struct column *column = &scan->request.columns[i];
+
+		values[column->attnum - 1] =
+			row_datum(column, &scan->scratch, item, element, &complaints, &nulls[column->attnum - 1]);
+	}
+	note_complaints(scan, item, &complaints);
+}
+
+/* A row of a de-duplicated entity; false where the item gives none, or its row went to a temporary file. */
+static bool
+fill_distinct_row(struct scan *scan, const struct reader_item *item, Datum *values, bool *nulls)
+{
+	StringInfoData key;
+
+	initStringInfo(&key);
+	if (item->dataset == NULL || !build_key(scan, item->dataset, &key))
+	{
+		scan->counters.without_key++;
+		return false;
+	}
+	switch (distinct_offer(scan->distinct, key.data, key.len))
+	{
+		case DISTINCT_NEW:
+			fill_row(scan, item, NULL, values, nulls);
+			return true;
+		case DISTINCT_UNKNOWN:
+			fill_row(scan, item, NULL, values, nulls);
+			distinct_spill(scan->distinct, values, nulls);
+			break;
+		case DISTINCT_SEEN:
+			scan->counters.duplicates++;
+			break;
+	}
+	return false;
+}
+
+static bool
+next_distinct_row(struct scan *scan, Datum *values, bool *nulls)
+{
+	struct reader_item *item;
+
+	while (!scan->draining)
+	{
+		MemoryContextReset(scan->row_context);
+		if (!next_item(scan, &item))
+			scan->draining = true;
+		else if (fill_distinct_row(scan, item, values, nulls))
+			return true;
+	}
+	return distinct_next_spilled(scan->distinct, values, nulls);
+}
+
+static bool
+next_element_row(struct scan *scan, Datum *values, bool *nulls)
+{
+	for (;;)
+	{
+		const struct dicom_dataset *dataset = scan->item ? scan->item->dataset : NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		while (dataset && scan->next_element < dataset->count
+			   && dataset->elements[scan->next_element].tag == DICOM_TAG_ITEM)
+			scan->next_element++;
+		if (dataset && scan->next_element < dataset->count)
+		{
+			fill_row(scan, scan->item, &dataset->elements[scan->next_element++], values, nulls);
+			return true;
+		}
+		if (!next_item(scan, &scan->item))
+		{
+			scan->item = NULL;
+			return false;
+		}
+		scan->next_element = 0;
+	}
+}
+
+static bool
+next_row(struct scan *scan, Datum *values, bool *nulls)
+{
+	struct reader_item *item;
+
+	if (scan->distinct)
+		return next_distinct_row(scan, values, nulls);
+	if (scan->request.entity == ENTITY_ELEMENTS)
+		return next_element_row(scan, values, nulls);
+	if (!next_item(scan, &item))
+		return false;
+	fill_row(scan, item, NULL, values, nulls);
+	return true;
+}
+
+bool
+scan_next(struct scan *scan, Datum *values, bool *nulls)
+{
+	MemoryContext old;
+	bool found;
+
+	MemoryContextReset(scan->row_context);
+	old = MemoryContextSwitchTo(scan->row_context);
+	found = next_row(scan, values, nulls);
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
+/* --- what is told of a scan --- */
+
+const struct scan_counters *
+scan_get_counters(struct scan *scan)
+{
+	scan->counters.replaced = scan->scratch.replaced + scan->scratch.values.replaced;
+	if (scan->distinct)
+		scan->counters.spilled = distinct_spilled(scan->distinct);
+	return &scan->counters;
+}
+
+const struct store_statistics *
+scan_get_statistics(struct scan *scan)
+{
+	return scan->store ? store_statistics(scan->store) : NULL;
+}
+
+bool
+scan_opens_files(const struct scan *scan)
+{
+	return !scan->of_listing;
+}
+
+uint32_t
+scan_last_tag(const struct scan *scan)
+{
+	const struct dicom_selection *selection = &scan->selection;
+	uint32_t last = selection->tag_count ? selection->tags[selection->tag_count - 1] : 0;
+	int i;
+
+	if (scan->of_listing)
+		return 0;
+	if (selection->everything || selection->whole_header)
+		return UINT32_MAX;
+	for (i = 0; i < selection->private_count; i++)
+		last = Max(last, selection->private_tags[i] | 0xFFFF);
+	return last;
+}
+
+static void
+report_files(struct scan *scan)
+{
+	const struct scan_counters *c = &scan->counters;
+
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("\"%s\": " UINT64_FORMAT " files could not be read, " UINT64_FORMAT " only in part; the first is \"%s\"",
+					scan->request.name, c->skipped, c->damaged, c->first_bad_file),
+			 errhint("SELECT key, error FROM a table of entity 'files' WHERE error IS NOT NULL, or dicom.files(), tells why.")));
+}
+
+static void
+report_values(struct scan *scan)
+{
+	const struct scan_counters *c = &scan->counters;
+
+	ereport(NOTICE, (errmsg("\"%s\": " UINT64_FORMAT " values did not fit their columns and are NULL; the first is %s",
+							scan->request.name, c->bad_values, c->first_bad_value),
+					 errhint("dicom.elements() and the column \"warnings\" of files show the texts.")));
+}
+
+void
+scan_report(struct scan *scan)
+{
+	if (scan->warnings_given)
+		return;
+	scan->warnings_given = true;
+	if (scan->counters.skipped + scan->counters.damaged > 0 && scan->request.entity != ENTITY_FILES)
+		report_files(scan);
+	if (scan->counters.bad_values > 0)
+		report_values(scan);
+}
+
+void
+scan_close(struct scan *scan)
+{
+	if (scan->distinct)
+		distinct_destroy(scan->distinct);
+	MemoryContextDelete(scan->store_context);
+}
