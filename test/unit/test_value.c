@@ -178,7 +178,9 @@ UNIT_TEST(value_signed_by_pixel_representation)
 	struct made made = {0};
 	const struct dicom_element *items;
 
-	make_sequence(&made, 0x00081140);
+	make_number_element(&made, 0x00280103, "US", 1, 2);
+	MAKE_TEXT(&made, 0x00280106, "UN", "\xFF\xFF");
+	make_sequence(&made, 0x00409096);
 	make_item(&made);
 	make_number_element(&made, 0x00280103, "US", 0, 2);
 	MAKE_TEXT(&made, 0x00280106, "UN", "\xFF\xFF");
@@ -187,15 +189,13 @@ UNIT_TEST(value_signed_by_pixel_representation)
 	MAKE_TEXT(&made, 0x00280106, "UN", "\xFF\xFF");
 	make_end_of_item(&made);
 	make_end_of_sequence(&made);
-	make_number_element(&made, 0x00280103, "US", 1, 2);
-	MAKE_TEXT(&made, 0x00280106, "UN", "\xFF\xFF");
 	make_done(&made);
 	CHECK_STRING(text_of(&made, dicom_dataset_find(&made.dataset, 0x00280106)), "-1");
-	items = dicom_dataset_find(&made.dataset, 0x00081140) + 1;
+	items = dicom_dataset_find(&made.dataset, 0x00409096) + 1;
 	CHECK_STRING(text_of(&made, dicom_dataset_find_in(&made.dataset, items, 0x00280106, NULL)), "65535");
 	items = &made.dataset.elements[items->next];
 	CHECK_STRING(text_of(&made, dicom_dataset_find_in(&made.dataset, items, 0x00280106, NULL)), "-1");
-	CHECK(dicom_value_count(&made.dataset, dicom_dataset_find(&made.dataset, 0x00081140)) == 2);
+	CHECK(dicom_value_count(&made.dataset, dicom_dataset_find(&made.dataset, 0x00409096)) == 2);
 	make_free(&made);
 }
 
