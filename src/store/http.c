@@ -538,7 +538,8 @@ explain_broken(struct http_answer *answer, const struct http_transfer *transfer,
 {
 	bool mid_body = code == CURLE_PARTIAL_FILE;
 
-	say(answer, DICOM_ERROR_NETWORK, true, "", "");
+	say(answer, DICOM_ERROR_NETWORK, true, "",
+		code == CURLE_GOT_NOTHING ? "option endpoint must begin with what is spoken on this port, http:// or https://" : "");
 	say_with_detail(answer, transfer, code, mid_body ? "the answer was cut short" : "the connection broke");
 }
 

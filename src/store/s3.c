@@ -67,10 +67,12 @@ static enum dicom_status
 open_parts(struct s3_store *s3, const struct store_options *options, const struct store_host *host,
 		   struct dicom_error *error)
 {
+	struct credentials_transport transport;
+
 	if (s3_address_parse(options, &s3->address, error) != DICOM_OK || open_http(s3, options, host, error) != DICOM_OK)
 		return DICOM_FAILED;
-	s3->transport = credentials_over_http(s3->http);
-	return credentials_open(options, &s3->transport, &s3->credentials, error);
+	transport = s3_credentials_transport(s3);
+	return credentials_open(options, &transport, &s3->credentials, error);
 }
 
 static enum dicom_status

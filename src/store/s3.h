@@ -42,7 +42,6 @@ struct s3_store
 	struct store store;
 	struct s3_address address;
 	struct http *http;
-	struct credentials_transport transport;
 	struct credentials *credentials;
 	struct sigv4_credentials signing; /* what credentials_get() said last */
 	time_t signing_as_of;
@@ -166,6 +165,10 @@ extern void s3_request_close(struct s3_request *request);
 extern enum dicom_status s3_wait(struct store *store, int timeout_ms, struct dicom_error *error);
 extern int s3_wait_timeout(struct store *store);
 extern int64_t s3_now_ms(void);
+
+/* --- s3_credentials.c --- */
+
+extern struct credentials_transport s3_credentials_transport(struct s3_store *s3);
 
 /* --- s3_error.c --- */
 

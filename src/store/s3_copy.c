@@ -41,6 +41,7 @@ add_source(struct s3_request *request, const struct s3_store *source, const char
 	{
 		request->condition = S3_CONDITION_MATCH;
 		s3_request_header(request, "x-amz-copy-source-if-match", "\"%s\"", if_match);
+		s3_request_header(request, "x-amz-copy-if-match", "\"%s\"", if_match); /* where Ceph looks for it */
 	}
 }
 

@@ -196,7 +196,7 @@ judge_status(const struct s3_request *request, const struct http_answer *answer,
 		fail_forbidden(request, error);
 	else if (status == 404 && request->key)
 		dicom_fail(error, DICOM_ERROR_NOT_FOUND, "the object does not exist");
-	else if (status == 404)
+	else if (status == 404 && request->method == HTTP_HEAD)
 		dicom_fail(error, DICOM_ERROR_NO_BUCKET, "the bucket does not exist");
 	else if (status == 408)
 		dicom_fail(error, DICOM_ERROR_TIMEOUT, "the store waited in vain for the rest of the request");

@@ -174,10 +174,11 @@ check_absence(struct s3_multipart *multipart, struct dicom_error *error)
 	s3_request_close(&request);
 	if (status == DICOM_OK)
 	{
-		dicom_fail(error, DICOM_ERROR_EXISTS, "an object with this key exists already");
-		return store_name_object(error, &multipart->s3->store, multipart->key);
+		dicom_fail(&own, DICOM_ERROR_EXISTS, "an object with this key exists already");
+		store_name_object(&own, &multipart->s3->store, multipart->key);
+		own.attempts = 1;
 	}
-	if (own.code == DICOM_ERROR_NOT_FOUND)
+	else if (own.code == DICOM_ERROR_NOT_FOUND)
 		return DICOM_OK;
 	if (error)
 		*error = own;

@@ -265,6 +265,29 @@ run_put(struct store *store, char **arguments)
 	return 0;
 }
 
+/* fill PREFIX COUNT LENGTH: objects PREFIX00000 and on */
+static int
+run_fill(struct store *store, char **arguments)
+{
+	struct dicom_error error;
+	size_t length = strtoull(arguments[2], NULL, 10);
+	char *bytes = malloc(length + 1);
+	char key[1025];
+	int status = 0;
+	int i;
+
+	memset(bytes, 'x', length + 1);
+	put_request.key = key;
+	for (i = 0; i < atoi(arguments[1]) && status == 0; i++)
+	{
+		snprintf(key, sizeof(key), "%s%05d", arguments[0], i);
+		if (store_put(store, &put_request, bytes, length, NULL, &error) != DICOM_OK)
+			status = report(&error);
+	}
+	free(bytes);
+	return status;
+}
+
 static int
 abandon(struct store_upload *upload, const struct dicom_error *error)
 {
@@ -501,6 +524,7 @@ static const struct
 } commands[] = {
 	{"list", 0, run_list},	   {"get", 1, run_get},		{"put", 1, run_put},   {"upload", 1, run_upload}, {"head", 1, run_head},
 	{"delete", 1, run_delete}, {"copy", 2, run_copy},	{"class", 2, run_class}, {"read", 3, run_read},
+	{"fill", 3, run_fill},
 };
 
 static int
