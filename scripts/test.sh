@@ -247,7 +247,7 @@ if DICOM_TEST_BIN=$(scripts/private_install.sh "$work/postgresql" 2>"$log/build.
 	if [ -z "$DICOM_TEST_CORPUS" ]; then
 		skip "truth" "no ../shared/corpus"
 	elif [ -f test/truth.py ]; then
-		check "truth" as_user python3 -B test/truth.py "$DICOM_TEST_CORPUS"
+		check "truth" as_user python3 -B test/truth.py "$top/build/tools/dicom_truth" "$DICOM_TEST_CORPUS"
 	fi
 	! ls sql/*.sql >/dev/null 2>&1 || tap "regress" regress_as_tap
 	for file in test/pgtap/*.sql; do

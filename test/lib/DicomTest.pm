@@ -218,12 +218,13 @@ use Fcntl qw(:flock);
 
 our @running;
 
-# Copies a data directory that was initialised once, and starts a server on it. `conf` is added to postgresql.conf.
+# Copies a data directory that was initialised once, and starts a server on it. `conf` is added to postgresql.conf, `env` to
+# the server's environment.
 sub new
 {
 	my ($class, %options) = @_;
 	my $dir  = DicomTest::work_dir();
-	my $self = bless { dir => $dir, port => 5432, log => "$dir/server.log" }, $class;
+	my $self = bless { dir => $dir, port => 5432, log => "$dir/server.log", env => $options{env} || {} }, $class;
 
 	system('cp', '-a', template(), "$dir/data") == 0 or die "cannot copy the data directory\n";
 	open my $conf, '>>', "$dir/data/postgresql.conf" or die "$!\n";
@@ -261,6 +262,7 @@ sub template
 sub start
 {
 	my ($self) = @_;
+	local %ENV = (%ENV, %{ $self->{env} });
 	my ($out, $err, $code) = DicomTest::run_command(DicomTest::bin() . '/pg_ctl', '-D', "$self->{dir}/data",
 		'-s', '-w', '-l', $self->{log}, 'start');
 
