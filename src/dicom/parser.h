@@ -1,6 +1,10 @@
 /*
  * parser.h
- *	  Private to dataset.c, parser.c, element_header.c, meta.c and inflate.c: the state of a reading between two calls.
+ *	  Private to the reading of data sets: its state between two calls, and what its files share.
+ *
+ * dataset.c opens, reads and closes; source.c and inflate.c provide bytes; meta.c reads what stands in front of the data
+ * set; element_header.c one header; wanted.c says what to keep, frame.c keeps it; parser.c steps over elements,
+ * sequence.c over sequences, items and fragments.
  *
  * The parser is a machine of small steps. A step first gathers all the bytes that it decides on, then changes the
  * state; when bytes are missing it returns DICOM_NEED having changed nothing, and the same step runs again once they
@@ -191,6 +195,9 @@ extern bool creator_is(const struct dicom_dataset *dataset, uint32_t tag, uint32
 /* True for two letters that PS3.5 §6.2 knows. */
 extern bool vr_is_known(uint16_t vr);
 
+/* True where 32 bits of length follow those two letters. */
+extern bool vr_has_long_length(uint16_t vr);
+
 /* True where the letters at bytes[4] say that an element of this tag is written in explicit VR beyond doubt. */
 extern bool is_explicit_beyond_doubt(const uint8_t *bytes, uint8_t syntax);
 
@@ -206,6 +213,47 @@ extern enum dicom_status read_start(struct dicom_reading *reading);
 extern enum dicom_status read_meta(struct dicom_reading *reading);
 extern enum dicom_status read_syntax(struct dicom_reading *reading);
 
+/* wanted.c */
+
+/* Whether a top-level element is kept; *named where it is asked for by its tag, so that its length does not matter. */
+extern bool is_wanted(struct dicom_reading *reading, uint32_t tag, uint8_t flags, bool *named);
+
+/* frame.c */
+
+static inline struct frame *
+current(struct dicom_reading *reading)
+{
+	return &reading->frames[reading->depth];
+}
+
+/* Opens a sequence, an item or a fragmented value, whose element has just been kept if `keep`. */
+extern enum dicom_status open_frame(struct dicom_reading *reading, enum frame_kind kind,
+									const struct header *header, uint64_t end, bool keep, uint8_t syntax);
+extern void close_frame(struct dicom_reading *reading);
+
+/* Adds an element to the data set. */
+extern enum dicom_status keep_element(struct dicom_reading *reading, const struct header *header, uint16_t vr,
+									  uint32_t length, uint8_t flags);
+
+/* Fails where a step would look at more bytes than header_limit leaves. */
+extern enum dicom_status check_limit(struct dicom_reading *reading, const struct header *header,
+									 uint64_t bytes);
+
+/* A step is done: it looked at some bytes behind the header, and the next one begins at `position`. */
+extern void move_on(struct dicom_reading *reading, const struct header *header, uint64_t value_bytes,
+					uint64_t position);
+
+/* Ends the reading: every element gets its `next`. */
+extern void finish(struct dicom_reading *reading, enum reading_phase phase);
+
+/* What does not parse is an error in front of the pixel data; behind them nobody misses it. */
+extern enum dicom_status malformed(struct dicom_reading *reading, uint64_t offset, uint32_t tag,
+								   const char *message);
+
+/* Fails at a place of the file; the elements read so far stay. */
+extern enum dicom_status fail_at(struct dicom_reading *reading, enum dicom_error_code code, uint64_t offset,
+								 uint32_t tag, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
 /* parser.c */
 
 /* Runs until the data set is read, or bytes are missing. */
@@ -214,11 +262,38 @@ extern enum dicom_status read_data(struct dicom_reading *reading);
 /* One step: an element, an item, a delimiter, a fragment. `flags` are added to an element that is kept. */
 extern enum dicom_status step(struct dicom_reading *reading, uint8_t flags);
 
-/* Ends the reading: every element gets its `next`. */
-extern void finish(struct dicom_reading *reading, enum reading_phase phase);
+/* Keeps, or passes over, an element that is no sequence. */
+extern enum dicom_status step_value(struct dicom_reading *reading, struct header *header, uint16_t vr,
+									bool keep, bool named, uint8_t flags);
 
-/* Fails at a place of the file; the elements read so far stay. */
-extern enum dicom_status fail_at(struct dicom_reading *reading, enum dicom_error_code code, uint64_t offset,
-								 uint32_t tag, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Too few bytes are left for a header, or none. */
+extern enum dicom_status step_end(struct dicom_reading *reading);
+
+/* Remembers an element's tag, and sees whether tags ascend. */
+extern void note_order(struct dicom_reading *reading, struct header *header);
+
+/* sequence.c */
+
+/* Something ends behind the end of what holds it: either it is cut there, or that end moves. */
+extern enum dicom_status settle_end(struct dicom_reading *reading, struct header *header, uint64_t *end);
+
+/* A sequence of defined length that is kept; bytes that are no items are kept as such. */
+extern enum dicom_status step_sequence_of_length(struct dicom_reading *reading, struct header *header,
+												 uint8_t flags);
+
+/* A value that nobody knows: a sequence where its bytes are items without doubt, else as it is. */
+extern enum dicom_status step_unknown(struct dicom_reading *reading, struct header *header, bool named,
+									  uint8_t flags);
+
+/* An element of undefined length: a sequence, but fragments where its values are bytes (PS3.5 A.4). */
+extern enum dicom_status step_undefined(struct dicom_reading *reading, struct header *header, uint16_t vr,
+										bool keep, uint8_t flags);
+extern enum dicom_status enter_fragments(struct dicom_reading *reading, struct header *header, uint16_t vr,
+										 bool keep, uint8_t flags);
+
+/* The next step inside a sequence and a fragmented value, and at a delimiter where an element is due. */
+extern enum dicom_status step_sequence(struct dicom_reading *reading);
+extern enum dicom_status step_fragment(struct dicom_reading *reading);
+extern enum dicom_status step_delimiter(struct dicom_reading *reading, struct header *header);
 
 #endif

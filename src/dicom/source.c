@@ -2,9 +2,6 @@
  * source.c
  *	  The bytes that a reading looks at: the window's, or those inflated from it.
  */
-#include <stdarg.h>
-#include <stdio.h>
-
 #include "parser.h"
 
 /* Enough for any header; not asked for where it might be behind the end. */
@@ -91,23 +88,4 @@ source_fetch(struct dicom_reading *reading, uint64_t offset, size_t length, cons
 	if (status == DICOM_OK && reading->view)
 		*bytes = reading->view + (offset - reading->view_offset);
 	return status;
-}
-
-enum dicom_status
-fail_at(struct dicom_reading *reading, enum dicom_error_code code, uint64_t offset, uint32_t tag,
-		const char *format, ...)
-{
-	struct dicom_error *failure = &reading->failure;
-	char message[sizeof(failure->message)];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(message, sizeof(message), format, arguments);
-	va_end(arguments);
-	dicom_fail(failure, code, "%s", message);
-	failure->offset = offset > INT64_MAX ? -1 : (int64_t) offset;
-	failure->tag = tag;
-	if (code == DICOM_ERROR_LIMIT)
-		dicom_hint(failure, "a larger header_limit may help if the file is what it should be");
-	return DICOM_FAILED;
 }
