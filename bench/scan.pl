@@ -1,0 +1,144 @@
+# The measurements of bench/scan.sh, which sets up what this needs. Prints Markdown.
+use strict;
+use warnings;
+
+use Digest::MD5;
+use DicomTest;
+use POSIX ();
+use Time::HiRes qw(time);
+
+my ($count, $repetitions) = @ARGV;
+my @attributes = (
+	[ sop_instance_uid => '0008,0018' ], [ series_instance_uid => '0020,000e' ], [ study_instance_uid => '0020,000d' ],
+	[ study_date => '0008,0020' ], [ modality => '0008,0060' ], [ patient_id => '0010,0020' ],
+	[ instance_number => '0020,0013' ], [ rows => '0028,0010' ], [ image_position_patient => '0020,0032' ],
+	[ window_center => '0028,1050' ]);
+my $columns = join ', ', 'filename', map { $_->[0] } @attributes;
+my $work = $ENV{DICOM_TEST_WORK};
+my $files = "$work/files-$count";
+my $cluster = cluster(conf => "shared_buffers = 128MB\nlog_statement = none\n");
+
+sub text_table
+{
+	my ($server) = @_;
+
+	return "CREATE FOREIGN TABLE $server.texts (filename text COLLATE \"C\", "
+		. join(', ', map { "$_->[0] text" } @attributes) . ") SERVER $server OPTIONS (entity 'images')";
+}
+
+sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ]; }
+
+# Seconds that psql measured for a statement, and the digest of what it printed.
+sub time_query
+{
+	my ($query) = @_;
+	my ($out) = $cluster->psql("\\timing on\n$query;\n");
+
+	$out =~ s/^Time: ([\d.]+) ms.*\n?//m or die "no time: $out\n";
+	return ($1 / 1000, digest($out));
+}
+
+# Seconds that a peer says it took, its start not counted.
+sub time_peer
+{
+	my @command = @_;
+	my ($out, $err, $code) = run_command(@command);
+
+	die "@command: $err\n" if $code != 0;
+	return ($err + 0, digest($out));
+}
+
+sub digest
+{
+	my ($text) = @_;
+
+	return Digest::MD5::md5_hex(join "\n", sort split /\n/, $text);
+}
+
+sub table
+{
+	my ($first, @rows) = @_;
+	my $base = $rows[0][1];
+
+	print "| $first | seconds (median of $repetitions) | files/s | ratio |\n|---|---:|---:|---:|\n";
+	printf "| %s | %.3f | %.0f | %.2f |\n", $_->[0], $_->[1], $count / $_->[1], $_->[1] / $base for @rows;
+	print "\n";
+	return;
+}
+
+sub machine
+{
+	my ($cpu) = read_text('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)$/m;
+	my $cores = () = read_text('/proc/cpuinfo') =~ /^processor/mg;
+	my ($kb) = read_text('/proc/meminfo') =~ /MemTotal:\s*(\d+)/;
+	my ($system) = read_text('/etc/os-release') =~ /^PRETTY_NAME="(.*)"/m;
+
+	return sprintf '%s, %d cores, %.0f GiB, %s, %s', $cpu // 'unknown processor', $cores, $kb / 1048576, $system // 'Linux',
+		$cluster->query("SELECT 'PostgreSQL ' || current_setting('server_version')");
+}
+
+print "`bench/scan.sh $count $repetitions`, ", POSIX::strftime('%Y-%m-%d', gmtime), ', ', machine(), "\n\n";
+
+# --- From a directory
+
+make_files('--count', $count, $files) unless -d $files;
+$cluster->make_server('disk', undef, "file://$files/");
+$cluster->query(text_table('disk'));
+
+my @tags = map { $_->[1] } @attributes;
+my %readers = (
+	'dicom_fdw, text columns' => sub { return time_query("COPY (SELECT $columns FROM disk.texts) TO STDOUT"); },
+	'DCMTK (loadFileUntilTag)' => sub { return time_peer("$work/dcmtk_scan", $files, @tags); },
+	'pydicom (stop_before_pixels, specific_tags)' => sub { return time_peer('/usr/bin/python3', '-B', top() . '/bench/peers/pydicom_scan.py', $files, @tags); },
+);
+my @order = sort keys %readers;
+@order = (grep({ /dicom_fdw/ } @order), grep { !/dicom_fdw/ } @order);
+my (%seconds, %digests);
+for my $round (0 .. $repetitions)
+{
+	for my $reader (@order)
+	{
+		my ($time, $digest) = $readers{$reader}->();
+		$digests{$digest}{$reader} = 1;
+		push @{ $seconds{$reader} }, $time if $round > 0;    # the first one fills caches
+	}
+}
+die "the readers do not agree:\n" . join('', map { "$_: " . join(', ', sort keys %{ $digests{$_} }) . "\n" } sort keys %digests) if keys %digests != 1;
+
+my @typed = map { (time_query("COPY (SELECT $columns FROM (SELECT i.*, NULL AS patient_id FROM disk.images i) i) TO STDOUT"))[0] } 0 .. $repetitions;
+print "$count files of 512 x 512 pixels in the page cache, ten attributes of each; all readers gave the same values.\n\n";
+table('directory', (map { [ $_, median(@{ $seconds{$_} }) ] } @order), [ 'dicom_fdw, the standard images table (typed columns)', median(@typed[ 1 .. $#typed ]) ]);
+
+# --- From S3
+
+my $s3 = s3_server();
+if (!$s3)
+{
+	print "No S3 server here: not measured.\n";
+	exit;
+}
+my $small = work_dir();
+my ($latency, $requests) = (0.050, 64);
+make_files('--count', $count, '--size', 16, '--layout', 'flat', $small);
+put_directory($s3, 'bench', $small);
+my $proxy = fault_proxy($s3);
+$cluster->make_server('bucket', $proxy->server, 's3://bench/', max_requests => $requests);
+$cluster->query(text_table('bucket'));
+my $expected = (time_peer("$work/dcmtk_scan", $small, @tags))[1];
+my (@plain, @slow, @listing);
+for my $round (0 .. $repetitions)
+{
+	my $digest;
+
+	$proxy->set('');
+	push @plain, (time_query("COPY (SELECT $columns FROM bucket.texts) TO STDOUT"))[0];
+	$proxy->set("latency " . $latency * 1000);
+	push @listing, (time_query('SELECT count(*) FROM bucket.files'))[0];
+	(my $time, $digest) = time_query("COPY (SELECT $columns FROM bucket.texts) TO STDOUT");
+	push @slow, $time;
+	die "S3 gave other values\n" if $digest ne $expected;
+}
+my $least = $count / $requests * $latency + median(@listing[ 1 .. $#listing ]);
+print "$count files in S3 (radosgw behind a proxy), ", $latency * 1000, " ms of latency a request, $requests requests at a time. "
+	. "The least it can take is $count / $requests x ", $latency * 1000, " ms, and the listing.\n\n";
+table('S3', [ 'the least', $least ], [ 'dicom_fdw', median(@slow[ 1 .. $#slow ]) ], [ 'dicom_fdw, no latency', median(@plain[ 1 .. $#plain ]) ]);
