@@ -42,6 +42,9 @@ struct prune_column
 extern bool prune_clause_match(Expr *clause, Index relid, const struct prune_column *columns, int count, int *column,
 							   enum prune_operator *operator, Expr **value);
 
+/* True where a collation orders texts as keys are ordered: by bytes. */
+extern bool prune_is_byte_order(Oid collation);
+
 /* A clause at execution: which column, which operator, and the value it was compared with. */
 struct prune_value
 {

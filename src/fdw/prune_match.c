@@ -56,8 +56,8 @@ strategy_of(Oid operator, Oid type, Oid right)
 }
 
 /* Key order is byte order: only a collation with the same order can bound it. */
-static bool
-is_byte_order(Oid collation)
+bool
+prune_is_byte_order(Oid collation)
 {
 	return OidIsValid(collation) && lc_collate_is_c(collation) && GetDatabaseEncoding() == PG_UTF8;
 }
@@ -107,7 +107,7 @@ match_operator(Oid opno, Oid collation, const struct prune_column *column, enum 
 		return false;
 	if (is_date)
 		return true;
-	return *operator == PRUNE_EQUAL ? is_deterministic(collation) : is_byte_order(collation);
+	return *operator == PRUNE_EQUAL ? is_deterministic(collation) : prune_is_byte_order(collation);
 }
 
 /* column op value, or value op column turned round. */

@@ -13,6 +13,17 @@
 #include "../pg/report.h"
 #include "row.h"
 
+bool
+row_has_data(const struct dicom_dataset *dataset)
+{
+	uint32_t i;
+
+	for (i = 0; i < dataset->count; i++)
+		if (!(dataset->elements[i].flags & DICOM_ELEMENT_META))
+			return true;
+	return false;
+}
+
 static Datum
 text_or_null(const struct column *column, const char *text, int length, uint64 *replaced, bool *isnull)
 {

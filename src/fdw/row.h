@@ -22,6 +22,9 @@ struct row_complaints
 extern Datum row_datum(const struct column *column, struct column_scratch *scratch, const struct reader_item *item,
 					   const struct dicom_element *element, struct row_complaints *complaints, bool *isnull);
 
+/* True where elements of the data set proper were read, not only file meta information. */
+extern bool row_has_data(const struct dicom_dataset *dataset);
+
 /* The same for the columns that a listing tells. */
 extern Datum row_listing_datum(const struct column *column, const struct store_object *object, uint64 *replaced,
 							   bool *isnull);

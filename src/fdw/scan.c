@@ -195,17 +195,6 @@ scan_start(struct scan *scan, const struct key_plan *plan)
 
 /* --- bad files --- */
 
-static bool
-has_data(const struct reader_item *item)
-{
-	uint32_t i;
-
-	for (i = 0; item->dataset && i < item->dataset->count; i++)
-		if (!(item->dataset->elements[i].flags & DICOM_ELEMENT_META))
-			return true;
-	return false;
-}
-
 static void
 remember_first(struct scan *scan, char **place, const char *text)
 {
@@ -238,7 +227,7 @@ check_reject_limit(struct scan *scan, const struct reader_item *item)
 static bool
 accept_failure(struct scan *scan, const struct reader_item *item)
 {
-	bool readable = has_data(item);
+	bool readable = item->dataset && row_has_data(item->dataset);
 
 	if (item->error.code == DICOM_ERROR_NOT_FOUND)
 	{

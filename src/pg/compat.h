@@ -54,6 +54,27 @@ scan_check_as_user(ForeignScanState *node, EState *estate)
 }
 #endif
 
+/* ANALYZE's pause. */
+#if PG_VERSION_NUM >= 180000
+#define analyze_delay_point() vacuum_delay_point(true)
+#else
+#define analyze_delay_point() vacuum_delay_point()
+#endif
+
+/* PG 14 has one random state in another form. */
+#if PG_VERSION_NUM >= 150000
+#define sampler_fraction(state) sampler_random_fract(&(state)->randstate)
+#else
+#define sampler_fraction(state) sampler_random_fract((state)->randstate)
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define pathkey_is_ascending(pathkey) ((pathkey)->pk_cmptype == COMPARE_LT)
+#else
+#include "access/stratnum.h"
+#define pathkey_is_ascending(pathkey) ((pathkey)->pk_strategy == BTLessStrategyNumber)
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #define server_aclcheck(server, role, mode) object_aclcheck(ForeignServerRelationId, server, role, mode)
 #else

@@ -1,0 +1,404 @@
+/*
+ * plan.c
+ *	  Planning of scans of foreign tables: what is needed, what can be pruned, what it may cost.
+ *
+ * What a plan carries to its execution (fdw_private): the columns needed, and for each pruning clause its column and
+ * operator; their expressions stand in fdw_exprs, followed by the clauses that a listing alone can decide.
+ */
+#include "postgres.h"
+
+#include "../pg/compat.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "foreign/foreign.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/planmain.h"
+#include "optimizer/restrictinfo.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "../server/options.h"
+#include "fdw.h"
+#include "selection.h"
+
+/* Without ANALYZE nothing is known of a bucket. */
+#define DEFAULT_OBJECTS 10000
+
+/* In units of cpu_tuple_cost: what an object costs to list, and to open. */
+#define LISTED_OBJECT_COST 1.0
+#define LOCAL_HEADER_COST 10.0
+#define REMOTE_HEADER_COST 100.0
+#define REMOTE_STARTUP_COST 1000.0
+
+void
+table_load(Oid relid, struct table *table)
+{
+	ForeignTable *foreign = GetForeignTable(relid);
+	const char *format;
+
+	memset(table, 0, sizeof(*table));
+	table->options = foreign->options;
+	table->server = GetForeignServer(foreign->serverid);
+	table->entity = option_word(foreign->options, "entity", option_entity_words, ENTITY_FILES);
+	table->prefix = option_find(foreign->options, "prefix");
+	format = option_find(foreign->options, "key_format");
+	table->key_format = format ? key_format_parse(format) : NULL;
+}
+
+static bool
+format_names(const struct key_format *format, const char *column)
+{
+	int i;
+
+	for (i = 0; format && i < format->count; i++)
+		if (format->parts[i].column && pg_strcasecmp(format->parts[i].column, column) == 0)
+			return true;
+	return false;
+}
+
+/* The columns of a table that say something about keys. */
+int
+table_prune_columns(const struct table *table, Oid relid, TupleDesc descriptor, struct prune_column *columns)
+{
+	int count = 0;
+	int i;
+
+	for (i = 0; i < descriptor->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
+		const char *name = NameStr(attribute->attname);
+		struct prune_column *column = &columns[count];
+
+		if (attribute->attisdropped)
+			continue;
+		column->attnum = attribute->attnum;
+		column->type = attribute->atttypid;
+		column->name = pstrdup(name);
+		column->is_key = (pg_strcasecmp(name, "key") == 0 || pg_strcasecmp(name, "filename") == 0)
+						 && option_find(GetForeignColumnOptions(relid, attribute->attnum), "tag") == NULL
+						 && !entity_is_distinct(table->entity);
+		if (column->type != TEXTOID && column->type != VARCHAROID && column->type != DATEOID)
+			continue;
+		if (column->is_key ? column->type != DATEOID : format_names(table->key_format, name))
+			count++;
+	}
+	return count;
+}
+
+struct relation_plan
+{
+	struct table table;
+	struct prune_column *prune_columns;
+	int prune_count;
+	bool remote;
+	bool of_listing;
+};
+
+static bool
+reads_only_listing(struct relation_plan *plan, Relation relation, Bitmapset *used)
+{
+	struct column column;
+	int attnum = -1;
+
+	if (plan->table.entity != ENTITY_FILES)
+		return false;
+	while ((attnum = bms_next_member(used, attnum)) >= 0)
+	{
+		AttrNumber number = attnum + FirstLowInvalidHeapAttributeNumber;
+		Form_pg_attribute attribute;
+
+		if (number == 0)
+			return false;
+		if (number < 0)
+			continue;
+		attribute = TupleDescAttr(RelationGetDescr(relation), number - 1);
+		column_resolve(&column, plan->table.entity, attribute,
+					   GetForeignColumnOptions(RelationGetRelid(relation), number));
+		if (!column_is_of_listing(column.kind))
+			return false;
+	}
+	return true;
+}
+
+static Bitmapset *
+used_attributes(RelOptInfo *rel)
+{
+	Bitmapset *used = NULL;
+	ListCell *cell;
+
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &used);
+	foreach (cell, rel->baserestrictinfo)
+		pull_varattnos((Node *) ((RestrictInfo *) lfirst(cell))->clause, rel->relid, &used);
+	return used;
+}
+
+void
+plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	struct relation_plan *plan = palloc0(sizeof(*plan));
+	Relation relation = table_open(relid, NoLock);
+
+	table_load(relid, &plan->table);
+	plan->prune_columns = palloc0(RelationGetDescr(relation)->natts * sizeof(*plan->prune_columns));
+	plan->prune_count = table_prune_columns(&plan->table, relid, RelationGetDescr(relation), plan->prune_columns);
+	plan->remote = strncmp(server_location(plan->table.server), "s3:", 3) == 0;
+	plan->of_listing = reads_only_listing(plan, relation, used_attributes(rel));
+	table_close(relation, NoLock);
+	rel->fdw_private = plan;
+	if (rel->tuples <= 0)
+		rel->tuples = entity_is_distinct(plan->table.entity)	  ? DEFAULT_OBJECTS / 100
+					  : plan->table.entity == ENTITY_ELEMENTS ? DEFAULT_OBJECTS * 100.0
+															  : DEFAULT_OBJECTS;
+	set_baserel_size_estimates(root, rel);
+}
+
+/* How many objects a scan must look at: ANALYZE left their number in relpages. */
+static double
+objects_of(RelOptInfo *rel, struct relation_plan *plan)
+{
+	if (rel->pages > 0)
+		return rel->pages;
+	return plan->table.entity == ENTITY_FILES || plan->table.entity == ENTITY_IMAGES ? rel->tuples : DEFAULT_OBJECTS;
+}
+
+static void
+estimate_cost(RelOptInfo *rel, double objects, double rows, Cost *startup, Cost *total)
+{
+	struct relation_plan *plan = rel->fdw_private;
+	double header = plan->of_listing ? 0 : plan->remote ? REMOTE_HEADER_COST : LOCAL_HEADER_COST;
+
+	*startup = rel->baserestrictcost.startup + (plan->remote ? REMOTE_STARTUP_COST * cpu_tuple_cost : 0);
+	*total = *startup + objects * (LISTED_OBJECT_COST + header) * cpu_tuple_cost
+			 + rows * (cpu_tuple_cost + rel->baserestrictcost.per_tuple);
+}
+
+/* The share of all objects that clauses on keys leave to be looked at. */
+static double
+pruned_objects(PlannerInfo *root, RelOptInfo *rel, List *clauses)
+{
+	struct relation_plan *plan = rel->fdw_private;
+	List *pruning = NIL;
+	ListCell *cell;
+
+	foreach (cell, clauses)
+	{
+		RestrictInfo *info = lfirst_node(RestrictInfo, cell);
+		int column;
+		enum prune_operator operator;
+		Expr *value;
+
+		if (prune_clause_match(info->clause, rel->relid, plan->prune_columns, plan->prune_count, &column, &operator,
+							   &value))
+			pruning = lappend(pruning, info);
+	}
+	return clamp_row_est(objects_of(rel, plan) * clauselist_selectivity(root, pruning, rel->relid, JOIN_INNER, NULL));
+}
+
+/* ORDER BY key costs nothing where one row is one object, or part of one: that is the order of the scan. */
+static List *
+key_pathkeys(PlannerInfo *root, RelOptInfo *rel)
+{
+	struct relation_plan *plan = rel->fdw_private;
+	PathKey *wanted = root->query_pathkeys ? linitial_node(PathKey, root->query_pathkeys) : NULL;
+	ListCell *cell;
+
+	if (wanted == NULL || entity_is_distinct(plan->table.entity) || !pathkey_is_ascending(wanted)
+		|| wanted->pk_eclass->ec_has_volatile)
+		return NIL;
+	foreach (cell, wanted->pk_eclass->ec_members)
+	{
+		EquivalenceMember *member = lfirst(cell);
+		int i;
+
+		if (!IsA(member->em_expr, Var) || ((Var *) member->em_expr)->varno != rel->relid
+			|| !prune_is_byte_order(wanted->pk_eclass->ec_collation))
+			continue;
+		for (i = 0; i < plan->prune_count; i++)
+			if (plan->prune_columns[i].is_key && plan->prune_columns[i].attnum == ((Var *) member->em_expr)->varattno)
+				return list_make1(wanted);
+	}
+	return NIL;
+}
+
+static void
+add_plain_path(PlannerInfo *root, RelOptInfo *rel)
+{
+	Cost startup, total;
+
+	estimate_cost(rel, pruned_objects(root, rel, rel->baserestrictinfo), rel->rows, &startup, &total);
+	add_path(rel, (Path *) create_foreign_path(root, rel, rel->rows, startup, total, key_pathkeys(root, rel),
+											   rel->lateral_relids, NIL));
+}
+
+static void
+add_parameterized_path(PlannerInfo *root, RelOptInfo *rel, Relids outer)
+{
+	ParamPathInfo *info = get_baserel_parampathinfo(root, rel, outer);
+	List *clauses = list_concat(list_copy(info->ppi_clauses), rel->baserestrictinfo);
+	Cost startup, total;
+
+	estimate_cost(rel, pruned_objects(root, rel, clauses), info->ppi_rows, &startup, &total);
+	add_path(rel, (Path *) create_foreign_path(root, rel, info->ppi_rows, startup, total, NIL, outer, NIL));
+}
+
+struct member_search
+{
+	RelOptInfo *rel;
+	AttrNumber attnum;
+};
+
+static bool
+member_is_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em, void *arg)
+{
+	struct member_search *search = arg;
+	Expr *expr = em->em_expr;
+
+	while (IsA(expr, RelabelType))
+		expr = ((RelabelType *) expr)->arg;
+	return IsA(expr, Var) && ((Var *) expr)->varno == rel->relid && ((Var *) expr)->varattno == search->attnum;
+}
+
+static List *
+join_clauses(PlannerInfo *root, RelOptInfo *rel)
+{
+	struct relation_plan *plan = rel->fdw_private;
+	List *clauses = list_copy(rel->joininfo);
+	int i;
+
+	for (i = 0; rel->has_eclass_joins && i < plan->prune_count; i++)
+	{
+		struct member_search search = {rel, plan->prune_columns[i].attnum};
+
+		clauses = list_concat(clauses, generate_implied_equalities_for_column(root, rel, member_is_column, &search,
+																			  rel->lateral_referencers));
+	}
+	return clauses;
+}
+
+/* One path for each set of outer relations that a pruning clause can be evaluated with: the inside of a nested loop. */
+static void
+add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel)
+{
+	struct relation_plan *plan = rel->fdw_private;
+	List *outers = NIL;
+	ListCell *cell;
+
+	foreach (cell, join_clauses(root, rel))
+	{
+		RestrictInfo *info = lfirst_node(RestrictInfo, cell);
+		Relids outer;
+		int column;
+		enum prune_operator operator;
+		Expr *value;
+
+		if (!join_clause_is_movable_to(info, rel)
+			|| !prune_clause_match(info->clause, rel->relid, plan->prune_columns, plan->prune_count, &column, &operator,
+								   &value))
+			continue;
+		outer = bms_union(info->clause_relids, rel->lateral_relids);
+		outer = bms_del_member(outer, rel->relid);
+		if (!bms_is_empty(outer))
+			outers = list_append_unique(outers, outer);
+	}
+	foreach (cell, outers)
+		add_parameterized_path(root, rel, lfirst(cell));
+}
+
+void
+plan_rel_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
+{
+	add_plain_path(root, rel);
+	add_parameterized_paths(root, rel);
+}
+
+/* Can a clause be decided by the columns that a listing tells, without side effects? */
+static bool
+clause_is_of_listing(Expr *clause, RelOptInfo *rel, struct relation_plan *plan, Relation relation)
+{
+	Bitmapset *used = NULL;
+	int attnum = -1;
+
+	if (contain_volatile_functions((Node *) clause) || contain_subplans((Node *) clause))
+		return false;
+	pull_varattnos((Node *) clause, rel->relid, &used);
+	if (bms_is_empty(used))
+		return false;
+	while ((attnum = bms_next_member(used, attnum)) >= 0)
+	{
+		AttrNumber number = attnum + FirstLowInvalidHeapAttributeNumber;
+		struct column column;
+
+		if (number <= 0)
+			return false;
+		column_resolve(&column, plan->table.entity, TupleDescAttr(RelationGetDescr(relation), number - 1),
+					   GetForeignColumnOptions(RelationGetRelid(relation), number));
+		if (!column_is_of_listing(column.kind))
+			return false;
+	}
+	return !entity_is_distinct(plan->table.entity);
+}
+
+/* Every column that the target list or a clause mentions; all of them for a whole row. */
+static List *
+needed_columns(RelOptInfo *rel, List *clauses, TupleDesc descriptor)
+{
+	Bitmapset *used = NULL;
+	List *needed = NIL;
+	bool whole;
+	int i;
+
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &used);
+	pull_varattnos((Node *) clauses, rel->relid, &used);
+	whole = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
+	for (i = 0; i < descriptor->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
+
+		if (!attribute->attisdropped
+			&& (whole || bms_is_member(attribute->attnum - FirstLowInvalidHeapAttributeNumber, used)))
+			needed = lappend_int(needed, attribute->attnum);
+	}
+	return needed;
+}
+
+ForeignScan *
+plan_foreign_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *targets, List *clauses,
+				  Plan *outer)
+{
+	struct relation_plan *plan = rel->fdw_private;
+	Relation relation = table_open(relid, NoLock);
+	List *expressions = NIL;
+	List *columns = NIL;
+	List *operators = NIL;
+	List *of_listing = NIL;
+	List *needed;
+	ListCell *cell;
+
+	clauses = extract_actual_clauses(clauses, false);
+	foreach (cell, clauses)
+	{
+		Expr *clause = lfirst(cell);
+		int column;
+		enum prune_operator operator;
+		Expr *value;
+
+		if (prune_clause_match(clause, rel->relid, plan->prune_columns, plan->prune_count, &column, &operator, &value))
+		{
+			expressions = lappend(expressions, value);
+			columns = lappend_int(columns, column);
+			operators = lappend_int(operators, operator);
+		}
+		if (clause_is_of_listing(clause, rel, plan, relation))
+			of_listing = lappend(of_listing, clause);
+	}
+	needed = needed_columns(rel, clauses, RelationGetDescr(relation));
+	table_close(relation, NoLock);
+	return make_foreignscan(targets, clauses, rel->relid, list_concat(expressions, of_listing),
+							list_make3(needed, columns, operators), NIL, NIL, outer);
+}
