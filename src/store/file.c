@@ -2,6 +2,10 @@
  * file.c
  *	  The directory store: opening, closing, and what is common to its calls.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* O_PATH */
+#endif
+
 #include "file.h"
 
 #include <errno.h>

@@ -21,10 +21,10 @@
 #include "../dicom/buffer.h"
 #include "store_internal.h"
 
-#define FILE_MAX_PATH	 4096
-#define FILE_MAX_KEY	 4096
-#define FILE_ETAG_LENGTH 52 /* three numbers of 16 digits, two dashes, NUL */
-#define FILE_TEMPORARY	 ".dicom_fdw-" /* what the name of a file being written begins with */
+#define FILE_MAX_PATH    4096
+#define FILE_MAX_KEY     4096
+#define FILE_ETAG_LENGTH 52            /* three numbers of 16 digits, two dashes, NUL */
+#define FILE_TEMPORARY   ".dicom_fdw-" /* what the name of a file being written begins with */
 
 struct file_read;
 
@@ -32,10 +32,10 @@ struct file_store
 {
 	struct store store;
 	char *directory; /* as resolved when the store was opened, without last slash unless it is the root */
-	int root;		 /* its descriptor */
+	int root;        /* its descriptor */
 	bool no_openat2; /* the kernel, or a filter, does not have it */
-	struct file_read *spare;	   /* a closed read, for the next one */
-	int last;					   /* descriptor of the file read last, -1: none */
+	struct file_read *spare; /* a closed read, for the next one */
+	int last;                /* descriptor of the file read last, -1: none */
 	char last_key[FILE_MAX_KEY + 1];
 	char head_key[FILE_MAX_KEY + 1]; /* strings of the last store_head() */
 	char head_etag[FILE_ETAG_LENGTH];
@@ -60,17 +60,20 @@ extern enum dicom_status file_fail(struct dicom_error *error, const struct file_
 								   const char *what);
 
 /* Fails with NOT_FOUND for a key. */
-extern enum dicom_status file_fail_missing(struct dicom_error *error, const struct file_store *file, const char *key);
+extern enum dicom_status file_fail_missing(struct dicom_error *error, const struct file_store *file,
+										   const char *key);
 
 /* Fails with CHANGED for a key. */
-extern enum dicom_status file_fail_changed(struct dicom_error *error, const struct file_store *file, const char *key);
+extern enum dicom_status file_fail_changed(struct dicom_error *error, const struct file_store *file,
+										   const char *key);
 
 /* --- file.c --- */
 
 extern void file_format_etag(const struct stat *status, char etag[FILE_ETAG_LENGTH]);
 
 /* What a status says; key and etag are the caller's. */
-extern void file_describe(const struct stat *status, const char *key, const char *etag, struct store_object *object);
+extern void file_describe(const struct stat *status, const char *key, const char *etag,
+						  struct store_object *object);
 
 /* Asks the host whether to go on. */
 extern enum dicom_status file_check_interrupt(const struct file_store *file, struct dicom_error *error);
@@ -85,22 +88,23 @@ extern void file_list_close(struct store_list *list);
 
 extern enum dicom_status file_read_open(struct store *store, const struct store_read_request *request,
 										struct store_read **read, struct dicom_error *error);
-extern enum dicom_status file_read_result(struct store_read *read, size_t *length, struct store_object *object,
-										  struct dicom_error *error);
+extern enum dicom_status file_read_result(struct store_read *read, size_t *length,
+										  struct store_object *object, struct dicom_error *error);
 extern void file_read_close(struct store_read *read);
 extern void file_read_forget(struct file_store *file); /* frees what is kept between reads */
 
-extern enum dicom_status file_put(struct store *store, const struct store_put_request *request, const void *bytes,
-								  size_t length, char *etag, struct dicom_error *error);
+extern enum dicom_status file_put(struct store *store, const struct store_put_request *request,
+								  const void *bytes, size_t length, char *etag, struct dicom_error *error);
 extern enum dicom_status file_upload_open(struct store *store, const struct store_put_request *request,
 										  struct store_upload **upload, struct dicom_error *error);
 extern enum dicom_status file_upload_write(struct store_upload *upload, const void *bytes, size_t length,
 										   struct dicom_error *error);
-extern enum dicom_status file_upload_finish(struct store_upload *upload, char *etag, struct dicom_error *error);
+extern enum dicom_status file_upload_finish(struct store_upload *upload, char *etag,
+											struct dicom_error *error);
 extern void file_upload_close(struct store_upload *upload, bool may_wait);
 extern enum dicom_status file_copy(struct store *source, const char *source_key, const char *if_match,
-								   struct store *target, const char *target_key, const char *storage_class, char *etag,
-								   struct dicom_error *error);
+								   struct store *target, const char *target_key, const char *storage_class,
+								   char *etag, struct dicom_error *error);
 extern enum dicom_status file_delete(struct store *store, const char *key, struct dicom_error *error);
 
 #endif

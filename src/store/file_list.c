@@ -19,16 +19,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCAN_BUFFER		(64 * 1024)
-#define MAX_DESCRIPTORS 32 /* directories kept open; entries of those further up are looked at by their path */
+#define SCAN_BUFFER (64 * 1024)
+#define MAX_DESCRIPTORS \
+	32 /* directories kept open; entries of those further up are looked at by their path */
 
 struct entry
 {
 	union
 	{
-		size_t at;		  /* in the level's names, which move while they grow */
+		size_t at;        /* in the level's names, which move while they grow */
 		const char *name; /* once they are all there */
-	};					  /* as it stands in the key, with a slash behind a directory's */
+	};                    /* as it stands in the key, with a slash behind a directory's */
 	bool directory;
 	bool link;
 };
@@ -37,7 +38,7 @@ struct entry
 struct level
 {
 	size_t key_length; /* of the directory's own key, its slash included */
-	int fd;			   /* -1: not open */
+	int fd;            /* -1: not open */
 	dev_t device;
 	ino_t inode;
 	struct dicom_buffer names;
@@ -54,7 +55,7 @@ struct file_list
 	char *prefix;
 	char *start_after; /* '': none */
 	char *end_before;  /* NULL: none */
-	int limit;		   /* objects left; -1: no limit */
+	int limit;         /* objects left; -1: no limit */
 	bool ended;
 	bool started;
 	struct level *levels;
@@ -136,7 +137,7 @@ open_level(struct file_list *list, struct level *level, int flags, struct dicom_
 	if (level->key_length >= FILE_MAX_PATH)
 		return fail_directory(list, error);
 	directory_path(list->key.data, level->key_length, path);
-	level->fd = file_open_path(list->file, path, flags | O_DIRECTORY | O_NONBLOCK);
+	level->fd = file_open_path(list->file, path, flags | O_DIRECTORY);
 	if (level->fd >= 0)
 		return DICOM_OK;
 	if (errno == ENOENT || errno == ENOTDIR || errno == EXDEV || errno == ELOOP)
@@ -214,7 +215,10 @@ find_type(struct file_list *list, const struct level *level, const char *name, i
 	{
 		if (fstatat(level->fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 			return DT_UNKNOWN;
-		type = S_ISREG(status.st_mode) ? DT_REG : S_ISDIR(status.st_mode) ? DT_DIR : S_ISLNK(status.st_mode) ? DT_LNK : DT_SOCK;
+		type = S_ISREG(status.st_mode)   ? DT_REG
+			   : S_ISDIR(status.st_mode) ? DT_DIR
+			   : S_ISLNK(status.st_mode) ? DT_LNK
+										 : DT_SOCK;
 	}
 	if (type != DT_LNK)
 		return type;
@@ -229,7 +233,10 @@ find_type(struct file_list *list, const struct level *level, const char *name, i
 		return DT_UNKNOWN;
 	found = fstat(fd, &status);
 	close(fd);
-	return found < 0 ? DT_UNKNOWN : S_ISREG(status.st_mode) ? DT_REG : S_ISDIR(status.st_mode) ? DT_DIR : DT_SOCK;
+	return found < 0                 ? DT_UNKNOWN
+		   : S_ISREG(status.st_mode) ? DT_REG
+		   : S_ISDIR(status.st_mode) ? DT_DIR
+									 : DT_SOCK;
 }
 
 static bool

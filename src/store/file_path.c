@@ -16,9 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_LINKS	 40	 /* followed while one path is resolved, as in the kernel */
-#define MAX_DEPTH	 512 /* of directories in one path */
-#define MAX_ATTEMPTS 32	 /* while somebody renames directories under us */
+#define MAX_LINKS    40  /* followed while one path is resolved, as in the kernel */
+#define MAX_DEPTH    512 /* of directories in one path */
+#define MAX_ATTEMPTS 32  /* while somebody renames directories under us */
 
 /* --- keys and names --- */
 
@@ -27,7 +27,11 @@ static size_t
 character_length(const unsigned char *text, size_t left)
 {
 	unsigned char c = text[0];
-	size_t length = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+	size_t length = c < 0x80                ? 1
+					: c >= 0xC2 && c < 0xE0 ? 2
+					: c >= 0xE0 && c < 0xF0 ? 3
+					: c >= 0xF0 && c < 0xF5 ? 4
+											: 0;
 	size_t i;
 
 	if (length == 0 || length > left)
@@ -388,8 +392,8 @@ file_fail(struct dicom_error *error, const struct file_store *file, const char *
 		case ENOTDIR:
 			return file_fail_missing(error, file, key);
 		case EXDEV:
-			dicom_fail(error, DICOM_ERROR_ACCESS_DENIED, "cannot %s object: a symbolic link leads out of the location",
-					   what);
+			dicom_fail(error, DICOM_ERROR_ACCESS_DENIED,
+					   "cannot %s object: a symbolic link leads out of the location", what);
 			break;
 		case EACCES:
 		case EPERM:

@@ -162,7 +162,8 @@ file_read_open(struct store *store, const struct store_read_request *request, st
 }
 
 enum dicom_status
-file_read_result(struct store_read *result, size_t *length, struct store_object *object, struct dicom_error *error)
+file_read_result(struct store_read *result, size_t *length, struct store_object *object,
+				 struct dicom_error *error)
 {
 	struct file_read *read = (struct file_read *) result;
 

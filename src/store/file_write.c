@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define COPY_PIECE ((size_t) 64 * 1024 * 1024) /* between two looks at the host */
-#define COPY_BLOCK ((size_t) 256 * 1024)	   /* where the kernel does not copy */
+#define COPY_BLOCK ((size_t) 256 * 1024)       /* where the kernel does not copy */
 
 struct file_upload
 {
@@ -31,7 +31,7 @@ struct file_upload
 	char *if_match; /* NULL: do not look */
 	bool if_none_match;
 	int directory; /* that the object goes into */
-	int fd;		   /* of the temporary file; -1: not open */
+	int fd;        /* of the temporary file; -1: not open */
 	char temporary[sizeof(FILE_TEMPORARY) + 20];
 	const char *name; /* of the object in its directory, end of path */
 	char path[FILE_MAX_PATH];
@@ -52,16 +52,16 @@ static bool
 make_directory(struct file_store *file, char *path, size_t length)
 {
 	char *slash = memrchr(path, '/', length);
-	size_t above = slash ? (size_t) (slash - path) : 0;
 	char kept = path[length];
 	int parent;
 	int made;
 	int reason;
 
-	path[above] = '\0';
+	if (slash)
+		*slash = '\0';
 	parent = file_open_path(file, slash ? path : "", O_RDONLY | O_DIRECTORY);
 	if (slash)
-		path[above] = '/';
+		*slash = '/';
 	if (parent < 0)
 		return false;
 	path[length] = '\0';
@@ -112,8 +112,8 @@ fail_upload(const struct file_upload *upload, const char *what, struct dicom_err
 {
 	if (errno == ENOENT || errno == ENOTDIR || errno == EISDIR || errno == ENOTEMPTY)
 	{
-		dicom_fail(error, DICOM_ERROR_IO, "cannot %s object: a directory is in the way, or a file is where one should be",
-				   what);
+		dicom_fail(error, DICOM_ERROR_IO,
+				   "cannot %s object: a directory is in the way, or a file is where one should be", what);
 		return store_name_object(error, &upload->file->store, upload->key);
 	}
 	return file_fail(error, upload->file, upload->key, what);
@@ -301,8 +301,8 @@ file_upload_close(struct store_upload *base, bool may_wait)
 }
 
 enum dicom_status
-file_put(struct store *store, const struct store_put_request *request, const void *bytes, size_t length, char *etag,
-		 struct dicom_error *error)
+file_put(struct store *store, const struct store_put_request *request, const void *bytes, size_t length,
+		 char *etag, struct dicom_error *error)
 {
 	struct store_upload *upload;
 	enum dicom_status status = file_upload_open(store, request, &upload, error);
@@ -353,15 +353,15 @@ copy_bytes(struct file_store *file, int from, int to, struct dicom_error *error)
 
 	for (;;)
 	{
-		ssize_t copied = in_kernel ? copy_file_range(from, NULL, to, NULL, COPY_PIECE, 0) : copy_block(from, to);
+		ssize_t copied =
+			in_kernel ? copy_file_range(from, NULL, to, NULL, COPY_PIECE, 0) : copy_block(from, to);
 
 		if (copied == 0)
 			return DICOM_OK;
 		if (copied < 0 && in_kernel && cannot_copy_in_kernel(errno))
 			in_kernel = false;
 		else if (copied < 0 && errno != EINTR)
-			return dicom_fail(error, DICOM_ERROR_IO,
-							  "cannot copy object: %s", strerror(errno));
+			return dicom_fail(error, DICOM_ERROR_IO, "cannot copy object: %s", strerror(errno));
 		if (file_check_interrupt(file, error) != DICOM_OK)
 			return DICOM_FAILED;
 	}
