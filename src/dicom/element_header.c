@@ -56,12 +56,6 @@ vr_is_known(uint16_t vr)
 	return length_form((uint8_t) (vr >> 8), (uint8_t) vr) != FORM_UNKNOWN;
 }
 
-bool
-vr_has_long_length(uint16_t vr)
-{
-	return length_form((uint8_t) (vr >> 8), (uint8_t) vr) == FORM_LONG;
-}
-
 /* True where the letters are those of the dictionary, or the dictionary does not know the tag or leaves a choice. */
 static bool
 letters_agree(uint32_t tag, uint16_t vr)

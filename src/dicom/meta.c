@@ -25,9 +25,8 @@ is_sane_tag(uint32_t tag)
 
 /* True for a header that a writer could have meant, in just the encoding that is tried. */
 static bool
-is_sane_header(const struct dicom_reading *reading, const struct header *header, uint8_t syntax)
+is_sane_header(const struct header *header, uint64_t end, uint8_t syntax)
 {
-	uint64_t size = source_size(reading);
 	uint16_t vr = header_vr(header, false);
 
 	if (!is_sane_tag(header->tag) || header->syntax != syntax)
@@ -38,27 +37,32 @@ is_sane_header(const struct dicom_reading *reading, const struct header *header,
 		return vr == VR_SQ || vr == VR_UN;
 	if ((header->tag & 0xFFFF) == 0 && header->length != 4)
 		return false;
-	return header->length <= size - header->value;
+	return header->length <= end - header->value;
 }
 
-/* Sees whether sane elements with ascending tags stand at a position, in one encoding. */
-static enum dicom_status
-try_elements(struct dicom_reading *reading, uint64_t position, uint8_t syntax, bool *sane)
+enum dicom_status
+try_elements(struct dicom_reading *reading, uint64_t position, uint64_t end, uint8_t syntax, bool *sane)
 {
 	uint32_t last_tag = 0;
 	int i;
 
 	*sane = false;
+	if (end > source_size(reading))
+		end = source_size(reading);
 	for (i = 0; i < ELEMENTS_TO_TRUST; i++)
 	{
 		struct header header;
-		enum dicom_status status = header_read(reading, position, UNBOUNDED, syntax, &header);
+		enum dicom_status status = DICOM_END;
 
-		if (status == DICOM_END && i > 0 && position == source_size(reading))
+		if (position <= end)
+			status = header_read(reading, position, end, syntax, &header);
+		if (status == DICOM_END && i > 0 && position == end)
 			break;
 		if (status != DICOM_OK)
 			return status == DICOM_END ? DICOM_OK : status;
-		if (!is_sane_header(reading, &header, syntax) || (i > 0 && header.tag <= last_tag))
+		if (i > 0 && (header.tag == TAG_ITEM_DELIMITER || header.tag == DICOM_TAG_ITEM))
+			break;
+		if (!is_sane_header(&header, end, syntax) || (i > 0 && header.tag <= last_tag))
 			return DICOM_OK;
 		if (header.length == DICOM_UNDEFINED_LENGTH)
 			break;
@@ -81,7 +85,7 @@ search_start(struct dicom_reading *reading)
 		for (syntax = 0; syntax <= (SYNTAX_IMPLICIT | SYNTAX_BIG_ENDIAN); syntax++)
 		{
 			bool sane;
-			enum dicom_status status = try_elements(reading, positions[i], syntax, &sane);
+			enum dicom_status status = try_elements(reading, positions[i], UNBOUNDED, syntax, &sane);
 
 			if (status != DICOM_OK)
 				return status;

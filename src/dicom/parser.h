@@ -195,9 +195,6 @@ extern bool creator_is(const struct dicom_dataset *dataset, uint32_t tag, uint32
 /* True for two letters that PS3.5 §6.2 knows. */
 extern bool vr_is_known(uint16_t vr);
 
-/* True where 32 bits of length follow those two letters. */
-extern bool vr_has_long_length(uint16_t vr);
-
 /* True where the letters at bytes[4] say that an element of this tag is written in explicit VR beyond doubt. */
 extern bool is_explicit_beyond_doubt(const uint8_t *bytes, uint8_t syntax);
 
@@ -212,6 +209,10 @@ extern uint16_t header_vr(const struct header *header, bool signed_pixels);
 extern enum dicom_status read_start(struct dicom_reading *reading);
 extern enum dicom_status read_meta(struct dicom_reading *reading);
 extern enum dicom_status read_syntax(struct dicom_reading *reading);
+
+/* Sees whether sane elements with ascending tags stand at a position, in just this encoding. */
+extern enum dicom_status try_elements(struct dicom_reading *reading, uint64_t position, uint64_t end,
+									  uint8_t syntax, bool *sane);
 
 /* wanted.c */
 

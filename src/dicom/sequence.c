@@ -128,62 +128,48 @@ step_sequence_of_length(struct dicom_reading *reading, struct header *header, ui
 	return enter_sequence(reading, header, true, syntax, end, flags);
 }
 
-/* True where elements with ascending tags and defined lengths fill a range to its end. */
-static bool
-elements_fill(const uint8_t *bytes, uint32_t length, uint8_t syntax)
+/* Where the elements of the first item begin that is not empty; *found is false where there is none. */
+static enum dicom_status
+first_elements(struct dicom_reading *reading, const struct header *sequence, uint8_t order,
+			   uint64_t *position, bool *found)
 {
-	uint32_t last_tag = 0;
+	uint64_t end = sequence->value + sequence->length;
 
-	while (length >= 8)
+	*found = false;
+	for (*position = sequence->value; !*found && end - *position >= 16; *position += 8)
 	{
-		uint16_t vr = DICOM_VR(bytes[4], bytes[5]);
-		uint32_t tag = read_tag(bytes, syntax);
-		uint32_t used = 8;
-		uint32_t more;
+		const uint8_t *bytes;
+		enum dicom_status status = source_bytes(reading, *position, 8, &bytes);
 
-		if (syntax & SYNTAX_IMPLICIT)
-			more = read_32(bytes + 4, syntax);
-		else if (!vr_is_known(vr) || (vr_has_long_length(vr) && length < 12))
-			return false;
-		else if (vr_has_long_length(vr))
-		{
-			used = 12;
-			more = read_32(bytes + 8, syntax);
-		}
-		else
-			more = read_16(bytes + 6, syntax);
-		if (tag <= last_tag || more > length - used)
-			return false;
-		last_tag = tag;
-		bytes += used + more;
-		length -= used + more;
+		if (status != DICOM_OK)
+			return status == DICOM_END ? DICOM_OK : status;
+		if (read_tag(bytes, order) != DICOM_TAG_ITEM)
+			return DICOM_OK;
+		*found = read_32(bytes + 4, order) != 0;
 	}
-	return length == 0;
+	return DICOM_OK;
 }
 
-/* True where items fill a range to its end, and elements each item; *syntax becomes theirs. */
-static bool
-items_fill(const uint8_t *bytes, uint32_t length, uint8_t *syntax)
+/* Whether a value is a sequence: in an item of it stand elements that make sense, explicit or implicit. */
+static enum dicom_status
+holds_items(struct dicom_reading *reading, const struct header *header, uint8_t *syntax, bool *holds)
 {
-	uint8_t order = *syntax & SYNTAX_BIG_ENDIAN;
-	bool is_explicit = true;
-	bool is_implicit = true;
-	bool empty = true;
+	uint64_t end = header->value + header->length;
+	uint8_t order;
+	uint64_t position;
+	enum dicom_status status = peek_item(reading, header, syntax, holds);
 
-	while (length >= 8 && read_tag(bytes, order) == DICOM_TAG_ITEM)
-	{
-		uint32_t more = read_32(bytes + 4, order);
-
-		if (more > length - 8)
-			return false;
-		is_explicit = is_explicit && elements_fill(bytes + 8, more, order);
-		is_implicit = is_implicit && elements_fill(bytes + 8, more, order | SYNTAX_IMPLICIT);
-		empty = empty && more == 0;
-		bytes += 8 + more;
-		length -= 8 + more;
-	}
-	*syntax = order | (is_explicit ? SYNTAX_EXPLICIT : SYNTAX_IMPLICIT);
-	return length == 0 && !empty && (is_explicit || is_implicit);
+	order = *syntax & SYNTAX_BIG_ENDIAN;
+	if (status == DICOM_OK && *holds)
+		status = first_elements(reading, header, order, &position, holds);
+	if (status != DICOM_OK || !*holds)
+		return status;
+	*syntax = order;
+	status = try_elements(reading, position, end, *syntax, holds);
+	if (status != DICOM_OK || *holds)
+		return status;
+	*syntax |= SYNTAX_IMPLICIT;
+	return try_elements(reading, position, end, *syntax, holds);
 }
 
 enum dicom_status
@@ -191,20 +177,11 @@ step_unknown(struct dicom_reading *reading, struct header *header, bool named, u
 {
 	uint8_t syntax = syntax_of_items(header);
 	uint64_t end = header->value + header->length;
-	const uint8_t *bytes;
-	bool is_sequence;
+	bool is_sequence = false;
 	enum dicom_status status = DICOM_OK;
 
-	if (header->length >= 16 && header->length <= reading->max_value && end <= current(reading)->end)
-		status = peek_item(reading, header, &syntax, &is_sequence);
-	else
-		is_sequence = false;
-	if (status == DICOM_OK && is_sequence)
-	{
-		status = source_bytes(reading, header->value, header->length, &bytes);
-		is_sequence = status == DICOM_OK && items_fill(bytes, header->length, &syntax);
-		status = status == DICOM_END ? DICOM_OK : status;
-	}
+	if (header->length >= 16 && end <= current(reading)->end && end <= source_size(reading))
+		status = holds_items(reading, header, &syntax, &is_sequence);
 	if (status != DICOM_OK)
 		return status;
 	if (is_sequence)
