@@ -78,7 +78,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct dicom_values values = {0};
 	struct dicom_buffer json = {0};
 	struct dicom_window window;
-	struct dicom_dataset dataset;
+	struct dicom_dataset dataset = {0};
 	uint8_t *room;
 
 	dicom_window_init(&window, size);
