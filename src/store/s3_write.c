@@ -97,8 +97,9 @@ s3_add_condition(struct s3_request *request, const struct store_put_request *put
 	}
 	else if (put->if_match)
 	{
+		/* Without quotes: some versions of Ceph compare the header of a write as it stands, and AWS takes both. */
 		request->condition = S3_CONDITION_MATCH;
-		s3_request_header(request, "If-Match", "\"%s\"", put->if_match);
+		s3_request_header(request, "If-Match", "%s", put->if_match);
 	}
 }
 

@@ -191,7 +191,7 @@ undef $server;
 $server = S3Server->start('radosgw', RGW_STS => 'true');
 $server->bucket('raw');
 my $answer = $server->request('POST', '/', service => 'sts', type => 'application/x-www-form-urlencoded',
-	body => 'Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A%3Arole%2Freader&RoleSessionName=t&DurationSeconds=900');
+	body => 'Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A%3Arole%2Freader&RoleSessionName=test&DurationSeconds=900');
 my %keys = $answer =~ m{<(AccessKeyId|SecretAccessKey|SessionToken)>(.*?)</}g;
 my @temporary = (@raw, "access_key_id=$keys{AccessKeyId}", "secret_access_key=$keys{SecretAccessKey}", "session_token=$keys{SessionToken}");
 is(($server->store_with_input('hello', \@temporary, 'put', 'a b'))[0], 0, 'temporary keys put');
