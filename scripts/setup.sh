@@ -69,7 +69,7 @@ setup()
 
 	if [ "$1" = test ]; then
 		packages+=(clang libclang-rt-dev llvm clang-format clang-tidy cppcheck perl dcmtk curl openssl
-			python3-boto3 radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object
+			radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object
 			git procps)
 	fi
 

@@ -96,13 +96,16 @@ tap()
 	skipped=$((skipped + skips))
 	if [ "$not_ok" -gt 0 ]; then
 		tell "$name" "$ok ok, $not_ok FAILED"
-		grep -E '^(not ok|#)' "$output" | tail -n 60
-		grep -qE '^not ok' "$output" || tail -n 20 "$output"
+		if grep -q '^not ok' "$output"; then
+			grep -E '^(not ok|#)' "$output" | tail -n 60
+		else
+			tail -n 20 "$output"
+		fi
 	elif [ "$ok" = 0 ] && [ "$skips" -gt 0 ]; then
 		tell "$name" "$(grep -iE -m 1 -o '# *skip.*' "$output" | sed 's/# *[sS][kK][iI][pP]\(ped\)*:* */skipped: /')"
 	else
 		tell "$name" "$ok ok$([ "$skips" = 0 ] || echo ", $skips skipped")"
-		grep -E '^# (counted|measured):' "$output" | sed 's/^# /    /'
+		sed -nE 's/^# ((counted|measured): )/    \1/p' "$output"
 	fi
 }
 

@@ -10,16 +10,18 @@ use warnings;
 
 use Exporter 'import';
 use Fcntl qw(:flock);
-use File::Path qw(make_path remove_tree);
+use File::Find qw(find);
+use File::Path qw(remove_tree);
 use File::Temp ();
 use IO::Socket::INET;
 use POSIX ();
+use S3Server;
 use Test::More;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(
 	cluster s3_server fault_proxy canned_server
-	top work_dir corpus free_ports run_command spawn_command stop_process read_text write_text wait_until
+	top work_dir corpus run_command spawn_command stop_process read_text write_text wait_until
 	put_directory make_files
 );
 
@@ -45,7 +47,7 @@ sub read_text
 {
 	my ($file) = @_;
 
-	open my $handle, '<', $file or return '';
+	open my $handle, '<:raw', $file or return '';
 	local $/ = undef;
 	return scalar(<$handle>) // '';
 }
@@ -54,7 +56,7 @@ sub write_text
 {
 	my ($file, $text) = @_;
 
-	open my $handle, '>', $file or die "$file: $!\n";
+	open my $handle, '>:raw', $file or die "$file: $!\n";
 	print $handle $text;
 	close $handle or die "$file: $!\n";
 	return $file;
@@ -121,31 +123,35 @@ sub wait_until
 	return $result;
 }
 
-# The first of `count` neighbouring ports of 127.0.0.1 that are free now.
-sub free_ports
-{
-	my ($count) = @_;
-
-	for (1 .. 200)
-	{
-		my $base = 20000 + int rand 12000;
-		my @held = map { IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $base + $_, Listen => 1) } 0 .. $count - 1;
-
-		return $base if @held == $count && !grep { !defined } @held;
-	}
-	die "no free ports\n";
-}
-
 # Puts every file of a directory into a bucket, which is made if need be; keys are a prefix and the path below the directory.
 sub put_directory
 {
 	my ($s3, $bucket, $dir, $prefix) = @_;
-	my ($out, $err, $code) = run_command(
-		'python3', '-B', top() . '/test/lib/put_directory.py',
-		@$s3{qw(endpoint access_key_id secret_access_key)}, $bucket, $dir, $prefix // '');
+	my @files;
 
-	$code == 0 or die "put_directory: $err\n";
-	return $out + 0;
+	find({ wanted => sub { push @files, substr $_, 1 + length $dir if -f }, no_chdir => 1 }, $dir);
+	$s3->bucket($bucket) unless $s3->{has_bucket}{$bucket}++;
+	my @writers;
+	for my $share (0 .. 3)
+	{
+		push @writers, fork() // die "fork: $!\n";
+		put_share($s3, $bucket, $dir, $prefix // '', @files[ grep { $_ % 4 == $share } 0 .. $#files ]) if $writers[-1] == 0;
+	}
+	for (@writers)
+	{
+		waitpid $_, 0;
+		die "cannot put $dir into $bucket\n" if $?;
+	}
+	return scalar @files;
+}
+
+# In a process of its own, which ends with it.
+sub put_share
+{
+	my ($s3, $bucket, $dir, $prefix, @files) = @_;
+
+	eval { $s3->request('PUT', "/$bucket/$prefix$_", body => read_text("$dir/$_")) for @files; 1 } or warn $@;
+	POSIX::_exit($@ ? 1 : 0);
 }
 
 # DICOM files as bench/make_files.py makes them.
@@ -161,17 +167,13 @@ sub make_files
 sub cluster     { return DicomTest::Cluster->new(@_); }
 sub fault_proxy { return DicomTest::Proxy->new(@_); }
 
-# Starts an S3 server, 'radosgw' or 'swift'. Returns its endpoint and keys, or undef where its packages are missing.
+# Starts an S3 server, 'radosgw' or 'swift'; undef where its packages are missing.
 sub s3_server
 {
 	my ($kind) = (@_, 'radosgw');
-	my $dir = work_dir();
-	my ($out, $err, $code) = run_command('bash', top() . "/test/servers/$kind.sh", "$dir/s3", free_ports(6));
+	my $server = S3Server->start($kind);
 
-	$children{$_} = 1 for map { split ' ', read_text($_) } glob "$dir/s3/*.pid";
-	return if $code == 77;
-	die "$kind did not start: $out$err\n" if $code != 0;
-	return { $out =~ /^(\w+)=(\S+)$/mg };
+	return $server->skipped ? undef : $server;
 }
 
 # An HTTP server that gives this answer to everything. Returns its endpoint.

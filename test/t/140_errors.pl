@@ -36,7 +36,7 @@ sub fails
 	return;
 }
 
-my $far = free_ports(1);
+my $far = S3Server::free_ports();
 my %wrong_secret = (%$s3, secret_access_key => 'not the secret');
 my %unknown_key  = (%$s3, access_key_id => 'AKIDDOESNOTEXIST');
 

@@ -153,7 +153,6 @@ END
 
 # --- Secrets
 
-my $port = free_ports(1);
 my $nobody = canned_server("HTTP/1.1 403 Forbidden\r\nContent-Length: 101\r\nConnection: close\r\n\r\n"
 		. sprintf '%-101s', '<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message></Error>');
 $cluster->query(<<"END");
