@@ -42,6 +42,7 @@ inflate_begin(struct dicom_reading *reading, uint64_t position)
 		return fail_at(reading, DICOM_ERROR_MEMORY, position, 0, "out of memory");
 	reading->inflating = true;
 	reading->deflated_position = position;
+	reading->view_offset = 0;
 	reading->view_length = 0;
 	return DICOM_OK;
 }
@@ -65,6 +66,7 @@ make_room(struct dicom_reading *reading)
 		return fail_at(reading, DICOM_ERROR_MEMORY, reading->deflated_position, 0, "out of memory");
 	reading->inflated = inflated;
 	reading->inflated_capacity = capacity;
+	reading->view = inflated;
 	return DICOM_OK;
 }
 
@@ -93,6 +95,7 @@ inflate_some(struct dicom_reading *reading)
 	result = inflate(&reading->stream, Z_NO_FLUSH);
 	reading->deflated_position += available - reading->stream.avail_in;
 	reading->inflated_length = reading->inflated_capacity - reading->stream.avail_out;
+	reading->view_length = reading->inflated_length;
 	if (reading->deflated_position > reading->dataset->bytes_used)
 		reading->dataset->bytes_used = reading->deflated_position;
 	if (result != Z_OK && result != Z_BUF_ERROR)

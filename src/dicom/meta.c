@@ -203,6 +203,8 @@ step_meta(struct dicom_reading *reading, bool *found)
 		if (!*found)
 			return DICOM_OK;
 		reading->frames[0].syntax = syntax;
+		if (read_16(bytes, syntax) == 0 && reading->frames[0].last_tag >> 16 == 2)
+			reading->frames[0].last_tag = 0; /* the command set counts anew */
 	}
 	status = step(reading, DICOM_ELEMENT_META);
 	if (status == DICOM_OK && !(reading->frames[0].syntax & SYNTAX_IMPLICIT))
@@ -252,6 +254,8 @@ found_syntax(const struct dicom_reading *reading, const uint8_t *bytes, uint8_t 
 	uint64_t left = source_size(reading) - reading->position;
 	uint8_t syntax = named;
 
+	if (read_16(bytes, named) == 0xFFFE)
+		return named;
 	if (!is_sane_tag(read_tag(bytes, named)) && is_sane_tag(read_tag(bytes, named ^ SYNTAX_BIG_ENDIAN)))
 		syntax ^= SYNTAX_BIG_ENDIAN;
 	if (is_explicit_beyond_doubt(bytes, syntax))
@@ -299,6 +303,9 @@ read_syntax(struct dicom_reading *reading)
 		return status;
 	if (status == DICOM_OK)
 		found = found_syntax(reading, bytes, named);
+	else if (dataset->count == 0)
+		return fail_at(reading, DICOM_ERROR_NOT_DICOM, reading->position, 0,
+					   "not a DICOM file: nothing behind the prefix");
 	if (found != named && dataset->transfer_syntax_uid[0] != '\0')
 		count_warning(reading, DICOM_WARNING_WRONG_TRANSFER_SYNTAX);
 	dataset->big_endian = (found & SYNTAX_BIG_ENDIAN) != 0;

@@ -78,7 +78,7 @@ note_order(struct dicom_reading *reading, struct header *header)
 		if (reading->depth == 0)
 			reading->disordered = true;
 	}
-	else if (header->tag == frame->last_tag)
+	else if (header->tag == frame->last_tag && header->tag != 0)
 		header->warnings |= 1U << DICOM_WARNING_DUPLICATE;
 	frame->last_tag = header->tag;
 }

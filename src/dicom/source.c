@@ -67,9 +67,6 @@ fetch_from_inflated(struct dicom_reading *reading, uint64_t offset, size_t lengt
 	if (length > UNBOUNDED - offset)
 		return DICOM_END;
 	status = inflate_until(reading, offset + length);
-	reading->view = reading->inflated;
-	reading->view_offset = 0;
-	reading->view_length = reading->inflated_length;
 	if (status != DICOM_OK)
 		return status;
 	return offset + length <= reading->inflated_length ? DICOM_OK : DICOM_END;
