@@ -20,6 +20,9 @@ SHLIB_LINK = -lcurl -lcrypto -lexpat -ljansson -lz -lm
 
 EXTRA_CLEAN = build $(EXTENSION)--$(EXTVERSION).sql
 
+# Bitcode would serve only the inlining of functions that nobody calls per row.
+override with_llvm = no
+
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
