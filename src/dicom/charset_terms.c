@@ -78,7 +78,7 @@ skip_prefix(const char *name, const char *prefix)
 {
 	size_t length = strlen(prefix);
 
-	return strncmp(name, prefix, length) == 0 && name[length] ? name + length : name;
+	return strlen(name) > length && memcmp(name, prefix, length) == 0 ? name + length : name;
 }
 
 /* The number of a registration, 0 where the text is something else. */

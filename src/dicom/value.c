@@ -462,21 +462,18 @@ static void
 begin(struct dicom_value_cursor *cursor, const struct dicom_dataset *dataset,
 	  const struct dicom_element *element)
 {
-	struct text text;
+	struct text text = {.length = 0};
+	bool readable;
 
 	cursor->begun = true;
 	cursor->vr = dicom_value_vr(dataset, element);
-	if (element->flags & DICOM_ELEMENT_BULK)
-		cursor->done = true;
-	else if (!dicom_vr_is_text(cursor->vr))
-		cursor->done = number_size(cursor->vr) == 0;
-	else if (!get_text(dataset, element, cursor->vr, &text) || text.length == 0)
-		cursor->done = true;
+	if (dicom_vr_is_text(cursor->vr))
+		readable = get_text(dataset, element, cursor->vr, &text) && text.length > 0;
 	else
-	{
-		cursor->plain = text.plain;
-		cursor->length = text.length;
-	}
+		readable = number_size(cursor->vr) > 0;
+	cursor->done = !readable || (element->flags & DICOM_ELEMENT_BULK);
+	cursor->plain = text.plain;
+	cursor->length = text.length;
 }
 
 /* Gives the scratch buffer as the value. */

@@ -13,7 +13,7 @@
 #include "value.h"
 
 #define MICROSECONDS INT64_C(1000000)
-#define DAY          (24 * 60 * 60 * MICROSECONDS)
+#define DAY          (INT64_C(24) * 60 * 60 * MICROSECONDS)
 
 /* What is left of a text to be read. */
 struct reader
@@ -333,7 +333,7 @@ dicom_parse_age(const char *text, uint32_t length, int *count, char *unit)
 
 	for (digits = 0; digits < 3 && at_digit(&reader); digits++)
 		number = number * 10 + (*reader.at++ - '0');
-	if (digits == 0 || reader.end - reader.at != 1 || !memchr("DWMY", *reader.at, 4))
+	if (digits == 0 || reader.end - reader.at != 1 || !strchr("DWMY", *reader.at))
 		return false;
 	*count = number;
 	*unit = *reader.at;
