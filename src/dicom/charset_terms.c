@@ -195,10 +195,10 @@ read_escape(struct charset_state *state, const uint8_t *bytes, uint32_t length)
 		if (unit.length != size + 1 || memcmp(bytes + 1, escapes[i].sequence, size) != 0)
 			continue;
 		unit.kind = UNIT_ESCAPE;
+		/* By the letter of ISO 2022 G0 would stay as it is; writers leave a two-byte set in it by such an escape. */
+		state->g0 = escapes[i].in_g1 ? SET_ASCII : escapes[i].set;
 		if (escapes[i].in_g1)
 			state->g1 = escapes[i].set;
-		else
-			state->g0 = escapes[i].set;
 		break;
 	}
 	return unit;
