@@ -25,8 +25,8 @@ struct reader_source
 struct reader_options
 {
 	const struct dicom_selection *selection; /* NULL: do not open any object */
-	int window;								 /* objects in flight; 0: 64 on a remote store, 1 on a local one */
-	size_t first_read;	 /* bytes of the first range; 0: adapts, from 128 KiB remote and 16 KiB local */
+	int window;          /* objects in flight; 0: 64 on a remote store, 1 on a local one */
+	size_t first_read;   /* bytes of the first range; 0: adapts, from 128 KiB remote and 16 KiB local */
 	size_t memory_limit; /* bytes held by all objects in flight; 0: 64 MiB. One object may always be held */
 };
 
@@ -34,9 +34,10 @@ struct reader_options
 struct reader_item
 {
 	struct store_object object;
-	bool opened;				   /* the object was read */
+	bool opened;                   /* the object was read */
 	struct dicom_dataset *dataset; /* NULL where the reader opens nothing, or nothing could be read */
-	enum dicom_status status;	   /* DICOM_OK, or DICOM_FAILED with the reason in `error`; the data set holds what was read before */
+	enum dicom_status
+		status; /* DICOM_OK, or DICOM_FAILED with the reason in `error`; the data set holds what was read before */
 	struct dicom_error error;
 };
 
