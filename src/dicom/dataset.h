@@ -7,6 +7,8 @@
  * names it: such a value is stepped over by asking for the bytes behind it. When bytes are missing it returns
  * DICOM_NEED and says which range it wants; the caller puts them into the window and calls again, any number of
  * times. After DICOM_FAILED the elements read so far are there, with the error: a broken file gives what it has.
+ * A file that ends inside its pixel data is no error, only DICOM_WARNING_TRUNCATED; one that ends in front of them is
+ * DICOM_ERROR_MALFORMED, unless all that the selection wants was found before.
  *
  * Elements stand in one array in file order. Those of a sequence follow it, one level deeper: first the item
  * (tag FFFE,E000), then what it holds. `next` jumps over all that an element holds, so that
@@ -21,8 +23,10 @@
  *	  bytes win, and a warning is counted
  *	- implicit and explicit VR little endian, explicit VR big endian, deflated (A.5), GE's private big endian syntax;
  *	  every other transfer syntax is explicit VR little endian
- *	- undefined lengths, nested sequences, UN of undefined length holding implicit VR (§6.2.2 note 2), group lengths
- *	  (not kept), trailing padding, odd lengths, explicit VR with unknown letters, 16-bit length where 32 were due
+ *	- undefined lengths, nested sequences, UN of undefined length holding implicit VR (§6.2.2 note 2), values of UN that
+ *	  are items without doubt, items in another encoding than what is around them, wrong lengths of items, group lengths
+ *	  (not kept, but (0002,0000)), trailing padding, odd lengths, explicit VR with unknown letters, 16-bit length where
+ *	  32 were due
  *	- private blocks by their creator (§7.8.1)
  */
 #ifndef DICOM_DATASET_H
@@ -32,48 +36,48 @@
 #include "error.h"
 #include "window.h"
 
-#define DICOM_UNDEFINED_LENGTH UINT32_MAX
-#define DICOM_MAX_DEPTH		   64		 /* of nested sequences; deeper is DICOM_ERROR_LIMIT */
-#define DICOM_MAX_ELEMENTS	   (1 << 22) /* of one file */
+#define DICOM_UNDEFINED_LENGTH    UINT32_MAX
+#define DICOM_MAX_DEPTH           64        /* of nested sequences; deeper is DICOM_ERROR_LIMIT */
+#define DICOM_MAX_ELEMENTS        (1 << 22) /* of one file */
 #define DICOM_TAG(group, element) ((uint32_t) (group) << 16 | (uint32_t) (element))
-#define DICOM_TAG_ITEM		DICOM_TAG(0xFFFE, 0xE000)
-#define DICOM_TAG_PIXEL_DATA DICOM_TAG(0x7FE0, 0x0010)
+#define DICOM_TAG_ITEM            DICOM_TAG(0xFFFE, 0xE000)
+#define DICOM_TAG_PIXEL_DATA      DICOM_TAG(0x7FE0, 0x0010)
 
 /* Bits of dicom_element.flags */
-#define DICOM_ELEMENT_BULK		 0x01 /* value not read: longer than max_value, or pixel data */
-#define DICOM_ELEMENT_BIG_ENDIAN 0x02
-#define DICOM_ELEMENT_INFLATED	 0x04 /* offset counts in the inflated stream (deflated transfer syntax) */
-#define DICOM_ELEMENT_TRUNCATED	 0x08 /* the file ends inside this value; length is what is there */
-#define DICOM_ELEMENT_META		 0x10 /* of the file meta information (group 0002) or a command set (group 0000) */
+#define DICOM_ELEMENT_BULK         0x01 /* value not read: longer than max_value, or pixel data */
+#define DICOM_ELEMENT_BIG_ENDIAN   0x02
+#define DICOM_ELEMENT_INFLATED     0x04 /* offset counts in the inflated stream (deflated transfer syntax) */
+#define DICOM_ELEMENT_TRUNCATED    0x08 /* the file ends inside this value; length is what is there */
+#define DICOM_ELEMENT_META         0x10 /* of the file meta information (group 0002) or a command set (group 0000) */
 #define DICOM_ELEMENT_ENCAPSULATED 0x20 /* pixel data of undefined length: fragments follow at offset */
 
 struct dicom_element
 {
 	uint64_t offset; /* of the value, in the file or the inflated stream */
-	uint32_t length; /* of the value in bytes; DICOM_UNDEFINED_LENGTH for a sequence, item or pixel data without */
+	uint32_t length; /* of the value in bytes; DICOM_UNDEFINED_LENGTH where the file leaves it open */
 	uint32_t tag;
-	uint32_t next;	 /* index of the first element behind this one and all it holds */
+	uint32_t next;   /* index of the first element behind this one and all it holds */
 	uint32_t parent; /* index of the item that holds it, UINT32_MAX at top level */
-	uint16_t vr;	 /* as written, or from the dictionary; UN for what nobody knows */
-	uint8_t depth;	 /* 0 at top level, 1 for items of a top-level sequence, 2 for their elements */
+	uint16_t vr;     /* as written; of UN and in implicit VR the dictionary's, alternatives decided */
+	uint8_t depth;   /* 0 at top level, 1 for items of a top-level sequence, 2 for their elements */
 	uint8_t flags;
 };
 
 /* Things seen in the file that are wrong but could be read. */
 enum dicom_warning
 {
-	DICOM_WARNING_NO_PREAMBLE,		   /* no 128 bytes + DICM */
-	DICOM_WARNING_NO_META,			   /* no transfer syntax named; guessed from the bytes */
-	DICOM_WARNING_WRONG_META_LENGTH,   /* (0002,0000) absent or wrong */
+	DICOM_WARNING_NO_PREAMBLE,           /* no 128 bytes + DICM */
+	DICOM_WARNING_NO_META,               /* no transfer syntax named; guessed from the bytes */
+	DICOM_WARNING_WRONG_META_LENGTH,     /* (0002,0000) absent or wrong */
 	DICOM_WARNING_WRONG_TRANSFER_SYNTAX, /* the data are not in the syntax that is named */
 	DICOM_WARNING_ODD_LENGTH,
 	DICOM_WARNING_UNKNOWN_VR,
-	DICOM_WARNING_TRUNCATED,		   /* the file ends inside the last element */
-	DICOM_WARNING_ORDER,			   /* tags do not ascend */
-	DICOM_WARNING_DUPLICATE,		   /* one tag twice in one item; the last one counts, as in DCMTK and pydicom */
+	DICOM_WARNING_TRUNCATED, /* the file ends inside the last element */
+	DICOM_WARNING_ORDER,     /* tags do not ascend */
+	DICOM_WARNING_DUPLICATE, /* one tag twice in one item; the last one counts, as in DCMTK and pydicom */
 	DICOM_WARNING_STRAY_DELIMITER,
-	DICOM_WARNING_TRAILING_BYTES,	   /* bytes behind the last element that are no element */
-	DICOM_WARNING_SEQUENCE,			   /* a sequence whose items do not fit its length */
+	DICOM_WARNING_TRAILING_BYTES, /* bytes behind the last element that are no element */
+	DICOM_WARNING_SEQUENCE,       /* a sequence whose items do not fit its length */
 	DICOM_WARNING_COUNT
 };
 
@@ -82,21 +86,32 @@ extern const char *dicom_warning_name(enum dicom_warning warning);
 
 /*
  * What to keep. Top-level tags in ascending order without duplicates; what a wanted sequence holds is kept whole.
- * SpecificCharacterSet, PixelRepresentation and TimezoneOffsetFromUTC (in every item), the file meta information and
- * the private creators of wanted private tags are always kept. A wanted private tag is given by its creator:
- * `private_tags` holds group << 16 | low byte, and creators[] the creator's name.
+ * The scan ends in front of the first top-level tag behind the last wanted one; where tags were seen to descend before,
+ * it goes on to the pixel data. SpecificCharacterSet, PixelRepresentation and TimezoneOffsetFromUTC (in every item), the
+ * file meta information and the private creators of wanted private tags are always kept. A wanted private tag is given
+ * by its creator: `private_tags` holds group << 16 | low byte, and creators[] the creator's name.
  */
 struct dicom_selection
 {
-	bool everything; /* keep all; the lists below are then ignored, the scan goes to the end of the file */
+	/*
+	 * Keep all; the lists below are then ignored, and the scan goes to the end of the file. It ends with the pixel data
+	 * where these are deflated, or in more than 64 fragments: to pass over each of them could cost a request.
+	 */
+	bool everything;
 	const uint32_t *tags;
 	int tag_count;
 	const uint32_t *private_tags;
 	const char *const *private_creators;
 	int private_count;
-	bool whole_header; /* keep only the tags above, but parse up to the pixel data, so that header_end and warnings are full */
-	uint32_t max_value; /* values longer than this many bytes are not read unless wanted by tag; 0: 64 KiB */
-	uint64_t header_limit; /* bytes to look at in all, and of inflated data; 0: 16 MiB. Exceeding it is DICOM_ERROR_LIMIT */
+
+	/* Keep only the tags above, but parse up to the pixel data, so that header_end and warnings are full. */
+	bool whole_header;
+
+	/* Values longer than this many bytes are not read unless wanted by tag; 0: 64 KiB. */
+	uint32_t max_value;
+
+	/* Bytes of headers and values to look at, and to inflate; 0: 16 MiB. More is DICOM_ERROR_LIMIT. */
+	uint64_t header_limit;
 };
 
 struct dicom_dataset
@@ -107,9 +122,11 @@ struct dicom_dataset
 	const struct dicom_window *window; /* the file's bytes, not owned */
 
 	char transfer_syntax_uid[65]; /* as named by the file meta information; '' where there is none */
-	bool big_endian;			  /* of the data set proper */
+	bool big_endian;              /* of the data set proper */
 	bool implicit_vr;
-	uint64_t header_end; /* where pixel data begin (its element, not its value), or where the last element ended */
+
+	/* Where pixel data begin (the element, not its value), or the scan ended; in the inflated stream, if there is one. */
+	uint64_t header_end;
 	uint64_t bytes_used; /* highest offset in the file that was looked at */
 	uint32_t warnings[DICOM_WARNING_COUNT];
 
@@ -120,9 +137,10 @@ struct dicom_dataset
 	struct dicom_reading *reading; /* private: the parser's state between calls */
 };
 
-/* Begins a data set over a window. `selection` and `window` must live as long as it does. */
+/* Begins a data set, zero-initialised before its first use, over a window. Both and `selection` must live as long as it. */
 extern enum dicom_status dicom_dataset_open(struct dicom_dataset *dataset, const struct dicom_window *window,
-											const struct dicom_selection *selection, struct dicom_error *error);
+											const struct dicom_selection *selection,
+											struct dicom_error *error);
 
 /* DICOM_OK when all that the selection wants is there, DICOM_NEED, or DICOM_FAILED. */
 extern enum dicom_status dicom_dataset_read(struct dicom_dataset *dataset, struct dicom_error *error);
@@ -131,8 +149,8 @@ extern enum dicom_status dicom_dataset_read(struct dicom_dataset *dataset, struc
 extern void dicom_dataset_close(struct dicom_dataset *dataset, bool keep);
 
 /* The bytes of an element's value, NULL for none, a sequence, bulk or undefined length. *length is set in any case. */
-extern const uint8_t *dicom_dataset_value(const struct dicom_dataset *dataset, const struct dicom_element *element,
-										  uint32_t *length);
+extern const uint8_t *dicom_dataset_value(const struct dicom_dataset *dataset,
+										  const struct dicom_element *element, uint32_t *length);
 
 /* The top-level element with this tag (file meta information included), or NULL. The last one where there are two. */
 extern const struct dicom_element *dicom_dataset_find(const struct dicom_dataset *dataset, uint32_t tag);

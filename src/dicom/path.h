@@ -19,9 +19,9 @@
 
 struct dicom_path_step
 {
-	uint32_t tag;	   /* for private elements group << 16 | low byte of the element */
-	char creator[68];  /* '' where the step names no creator */
-	uint32_t item;	   /* counted from 1; 0 in the last step */
+	uint32_t tag;     /* for private elements group << 16 | low byte of the element */
+	char creator[68]; /* '' where the step names no creator */
+	uint32_t item;    /* counted from 1; 0 in the last step, unless the path names an item */
 };
 
 struct dicom_path
