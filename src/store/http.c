@@ -7,10 +7,8 @@
  * signals can only ever reach the host's own thread.
  */
 #include <curl/curl.h>
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -20,12 +18,12 @@
 #include <unistd.h>
 
 #include "endpoint.h"
-#include "http.h"
+#include "http_internal.h"
 
 #define RECEIVE_BUFFER_SIZE (64 * 1024L)
-#define MAX_HEADER_BYTES	(64 * 1024)
-#define EVENTS_AT_ONCE		64
-#define NEVER				INT64_MAX
+#define MAX_HEADER_BYTES    (64 * 1024)
+#define EVENTS_AT_ONCE      64
+#define NEVER               INT64_MAX
 
 struct http_transfer
 {
@@ -40,8 +38,8 @@ struct http_transfer
 	size_t sent;
 	int times_sent;
 	int64_t last_progress; /* 0: not connected yet */
-	int64_t deadline;	   /* NEVER, or when the whole must be over */
-	bool refused;		   /* an address was link-local */
+	int64_t deadline;      /* NEVER, or when the whole must be over */
+	bool refused;          /* an address was link-local */
 	bool stopped;
 	bool headers_too_long;
 	char curl_message[CURL_ERROR_SIZE];
@@ -54,7 +52,7 @@ struct http
 	CURLM *multi;
 	CURLSH *share; /* TLS sessions: without it each easy handle has its own */
 	int epoll;
-	int64_t timer_at;	 /* when curl wants to be called, or NEVER */
+	int64_t timer_at;    /* when curl wants to be called, or NEVER */
 	int64_t stall_check; /* before this moment no exchange can have stalled */
 	struct http_transfer *active;
 	struct http_transfer *idle;
@@ -221,7 +219,8 @@ set_fixed_options(struct http_transfer *transfer)
 
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* dropping a request must not wait for its resolver thread */
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT,
+					 1L); /* dropping a request must not wait for its resolver thread */
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->curl_message);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
@@ -439,7 +438,8 @@ set_request(struct http_transfer *transfer, const struct http_request *request)
 	transfer->curl_message[0] = '\0';
 	set_method(easy, request);
 	curl_easy_setopt(easy, CURLOPT_PROXY, direct ? "" : NULL);
-	return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK && set_headers(transfer, request->headers);
+	return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK &&
+		   set_headers(transfer, request->headers);
 }
 
 enum dicom_status
@@ -449,9 +449,10 @@ http_start(struct http *http, const struct http_request *request, struct http_tr
 	struct http_transfer *transfer;
 	sigset_t signals;
 	bool started;
-	int64_t check = now_ms() + (request->timeout_ms > 0 && request->timeout_ms < http->options.request_timeout_ms
-									? request->timeout_ms
-									: http->options.request_timeout_ms);
+	int64_t check =
+		now_ms() + (request->timeout_ms > 0 && request->timeout_ms < http->options.request_timeout_ms
+						? request->timeout_ms
+						: http->options.request_timeout_ms);
 
 	transfer = take_transfer(http);
 	if (!transfer)
@@ -489,118 +490,58 @@ http_drop(struct http_transfer *transfer)
 
 /* --- how an exchange ended --- */
 
-static void
-say(struct http_answer *answer, enum dicom_error_code code, bool transient, const char *message, const char *hint)
-{
-	answer->failure = code;
-	answer->transient = transient;
-	snprintf(answer->message, sizeof(answer->message), "%s", message);
-	snprintf(answer->hint, sizeof(answer->hint), "%s", hint);
-}
-
-/* The same with curl's own words behind the message; they name host and port at most. */
-static void
-say_with_detail(struct http_answer *answer, const struct http_transfer *transfer, CURLcode code, const char *message)
-{
-	const char *detail = transfer->curl_message[0] ? transfer->curl_message : curl_easy_strerror(code);
-
-	snprintf(answer->message, sizeof(answer->message), "%s: %.180s", message, detail);
-}
-
-static void
-explain_tls(struct http_answer *answer, const struct http_transfer *transfer, CURLcode code)
-{
-	bool transient = code == CURLE_SSL_CONNECT_ERROR;
-
-	say(answer, DICOM_ERROR_TLS, transient, "",
-		code == CURLE_SSL_CACERT_BADFILE
-			? "the file that option tls_ca names must hold certificates in PEM form, readable by the server"
-			: "option tls_ca names a file of the certificate authorities to trust; check also that the endpoint speaks "
-			  "https on this port and that its certificate names the host");
-	say_with_detail(answer, transfer, code, "the TLS connection cannot be trusted or made");
-}
-
-static void
-explain_connect(struct http_answer *answer, const struct http_transfer *transfer, CURLcode code)
-{
-	if (transfer->refused)
-	{
-		say(answer, DICOM_ERROR_ENDPOINT_REFUSED, false, "the endpoint's name resolves to a link-local address",
-			"name an endpoint outside 169.254.0.0/16 and fe80::/10");
-		return;
-	}
-	say(answer, DICOM_ERROR_NETWORK, true, "", "check option endpoint, and that the server is up and can be reached");
-	say_with_detail(answer, transfer, code, "cannot connect");
-}
-
-static void
-explain_broken(struct http_answer *answer, const struct http_transfer *transfer, CURLcode code)
-{
-	bool mid_body = code == CURLE_PARTIAL_FILE;
-
-	say(answer, DICOM_ERROR_NETWORK, true, "",
-		code == CURLE_GOT_NOTHING ? "option endpoint must begin with what is spoken on this port, http:// or https://" : "");
-	say_with_detail(answer, transfer, code, mid_body ? "the answer was cut short" : "the connection broke");
-}
-
-static void
-explain_timeout(struct http_answer *answer, const struct http_transfer *transfer)
-{
-	const struct http_options *options = &transfer->http->options;
-
-	if (transfer->last_progress == 0)
-	{
-		say(answer, DICOM_ERROR_NETWORK, true, "", "check option endpoint, and that the server is up and can be reached");
-		snprintf(answer->message, sizeof(answer->message), "no connection within %d ms", options->connect_timeout_ms);
-		return;
-	}
-	say(answer, DICOM_ERROR_TIMEOUT, true, "", "option request_timeout says how long silence may last");
-	snprintf(answer->message, sizeof(answer->message), "the server was silent for %d ms", options->request_timeout_ms);
-}
-
-static void
-explain_failure(struct http_answer *answer, const struct http_transfer *transfer, CURLcode code)
+static enum http_ending
+ending_of(const struct http_transfer *transfer, CURLcode code)
 {
 	switch (code)
 	{
 		case CURLE_OPERATION_TIMEDOUT:
-			explain_timeout(answer, transfer);
-			break;
+			return transfer->last_progress ? HTTP_SILENT : HTTP_CONNECT_TIMED_OUT;
 		case CURLE_COULDNT_RESOLVE_HOST:
 		case CURLE_COULDNT_RESOLVE_PROXY:
-			say(answer, DICOM_ERROR_NETWORK, true, "", "check options endpoint, region and url_style, and name resolution");
-			say_with_detail(answer, transfer, code, "cannot resolve the host");
-			break;
+			return HTTP_NOT_RESOLVED;
 		case CURLE_COULDNT_CONNECT:
-			explain_connect(answer, transfer, code);
-			break;
+			return transfer->refused ? HTTP_REFUSED : HTTP_NOT_CONNECTED;
 		case CURLE_SSL_CONNECT_ERROR:
-		case CURLE_PEER_FAILED_VERIFICATION:
+			return HTTP_TLS_BROKEN;
 		case CURLE_SSL_CACERT_BADFILE:
+			return HTTP_TLS_BAD_FILE;
+		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CERTPROBLEM:
 		case CURLE_SSL_CIPHER:
 		case CURLE_SSL_ISSUER_ERROR:
 		case CURLE_SSL_CRL_BADFILE:
 		case CURLE_SSL_INVALIDCERTSTATUS:
-			explain_tls(answer, transfer, code);
-			break;
+			return HTTP_TLS_DISTRUSTED;
 		case CURLE_PARTIAL_FILE:
+			return HTTP_CUT_SHORT;
 		case CURLE_GOT_NOTHING:
+			return HTTP_NO_ANSWER;
 		case CURLE_RECV_ERROR:
 		case CURLE_SEND_ERROR:
 		case CURLE_SEND_FAIL_REWIND:
-			explain_broken(answer, transfer, code);
-			break;
+			return HTTP_BROKEN;
 		case CURLE_OUT_OF_MEMORY:
-			say(answer, DICOM_ERROR_MEMORY, false, "out of memory", "");
-			break;
+			return HTTP_NO_MEMORY;
 		case CURLE_URL_MALFORMAT:
-			say(answer, DICOM_ERROR_INVALID_OPTION, false, "endpoint, bucket and key make no valid URL", "");
-			break;
+			return HTTP_BAD_URL;
 		default:
-			say(answer, DICOM_ERROR_PROTOCOL, true, "", "");
-			say_with_detail(answer, transfer, code, "no sensible answer");
+			return HTTP_NONSENSE;
 	}
+}
+
+/* curl's own words name host and port at most. */
+static void
+explain(struct http_answer *answer, const struct http_transfer *transfer, CURLcode code)
+{
+	const struct http_options *options = &transfer->http->options;
+	enum http_ending ending = ending_of(transfer, code);
+	int timeout_ms = ending == HTTP_SILENT ? options->request_timeout_ms : options->connect_timeout_ms;
+
+	if (transfer->request.timeout_ms > 0 && transfer->request.timeout_ms < timeout_ms)
+		timeout_ms = transfer->request.timeout_ms;
+	http_explain(answer, ending, transfer->curl_message[0] ? transfer->curl_message : curl_easy_strerror(code),
+				 timeout_ms);
 }
 
 /* Tells the owner, and keeps the handle. The transfer has been unlinked. */
@@ -617,11 +558,11 @@ finish(struct http_transfer *transfer, CURLcode code)
 	answer->times_sent = transfer->times_sent;
 	answer->stopped = transfer->stopped;
 	if (transfer->header_block.failed)
-		say(answer, DICOM_ERROR_MEMORY, false, "out of memory", "");
+		http_explain(answer, HTTP_NO_MEMORY, "", 0);
 	else if (transfer->headers_too_long)
-		say(answer, DICOM_ERROR_PROTOCOL, true, "the headers of the answer are too long or no text", "");
+		http_explain(answer, HTTP_BAD_HEADERS, "", 0);
 	else if (code != CURLE_OK && !transfer->stopped)
-		explain_failure(answer, transfer, code);
+		explain(answer, transfer, code);
 	transfer->request.done(transfer->request.arg, answer);
 	give_back(transfer);
 }
@@ -752,126 +693,6 @@ http_wait(struct http *http, int timeout_ms, struct dicom_error *error)
 		return dicom_fail(error, DICOM_ERROR_INTERRUPTED, "interrupted while waiting for the store");
 	http_drive(http);
 	return DICOM_OK;
-}
-
-/* --- one exchange from start to end --- */
-
-struct performance
-{
-	struct dicom_buffer *body;
-	size_t limit;
-	struct http_answer *answer;
-	bool overflow;
-	bool over;
-};
-
-static bool
-perform_receive(void *arg, int status, const void *bytes, size_t length)
-{
-	struct performance *performance = arg;
-
-	if (length > performance->limit - performance->body->length)
-	{
-		performance->overflow = true;
-		return false;
-	}
-	dicom_buffer_append(performance->body, bytes, length);
-	return true;
-}
-
-static void
-perform_done(void *arg, const struct http_answer *answer)
-{
-	struct performance *performance = arg;
-
-	*performance->answer = *answer;
-	performance->over = true;
-}
-
-static enum dicom_status
-judge_performance(const struct performance *performance, struct dicom_error *error)
-{
-	const struct http_answer *answer = performance->answer;
-
-	if (answer->failure != DICOM_ERROR_NONE)
-	{
-		dicom_fail(error, answer->failure, "%s", answer->message);
-		return answer->hint[0] ? dicom_hint(error, "%s", answer->hint) : DICOM_FAILED;
-	}
-	if (performance->body->failed)
-		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
-	if (performance->overflow)
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the answer is longer than %zu bytes", performance->limit);
-	return DICOM_OK;
-}
-
-enum dicom_status
-http_perform(struct http *http, const struct http_request *request, struct dicom_buffer *body, size_t limit,
-			 struct http_answer *answer, struct dicom_error *error)
-{
-	struct performance performance = {.body = body, .limit = body->length + limit, .answer = answer};
-	struct http_request own = *request;
-	struct http_transfer *transfer;
-
-	memset(answer, 0, sizeof(*answer));
-	own.receive = perform_receive;
-	own.done = perform_done;
-	own.arg = &performance;
-	if (http->options.performed)
-		++*http->options.performed;
-	if (http_start(http, &own, &transfer, error) != DICOM_OK)
-		return DICOM_FAILED;
-	while (!performance.over)
-	{
-		if (http_wait(http, -1, error) != DICOM_OK)
-		{
-			if (!performance.over)
-				http_drop(transfer);
-			return DICOM_FAILED;
-		}
-	}
-	return judge_performance(&performance, error);
-}
-
-/* --- headers --- */
-
-const char *
-http_header(const struct http_answer *answer, const char *name, size_t *length)
-{
-	size_t name_length = strlen(name);
-	const char *line = answer->headers;
-
-	while (line && *line)
-	{
-		const char *end = line + strcspn(line, "\r\n");
-
-		if ((size_t) (end - line) > name_length && line[name_length] == ':' &&
-			strncasecmp(line, name, name_length) == 0)
-		{
-			line += name_length + 1;
-			while (line < end && (*line == ' ' || *line == '\t'))
-				line++;
-			while (end > line && (end[-1] == ' ' || end[-1] == '\t'))
-				end--;
-			*length = end - line;
-			return line;
-		}
-		line = end + strspn(end, "\r\n");
-	}
-	return NULL;
-}
-
-bool
-http_header_copy(const struct http_answer *answer, const char *name, char *value, size_t size)
-{
-	size_t length;
-	const char *found = http_header(answer, name, &length);
-
-	if (!found || length >= size)
-		return false;
-	memcpy(value, found, length);
-	value[length] = '\0';
-	return true;
 }
 
 /* --- opening and closing --- */

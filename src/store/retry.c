@@ -4,7 +4,7 @@
  */
 #include "retry.h"
 
-#define TENTHS_OF_A_RETRY	10
+#define TENTHS_OF_A_RETRY   10
 #define TENTHS_OF_A_SUCCESS 5
 
 void

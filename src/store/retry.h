@@ -12,9 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RETRY_BUDGET	   100	 /* repetitions that a store may make without any success */
-#define RETRY_BASE_MS	   100	 /* bound of the first delay */
-#define RETRY_MAX_MS	   20000 /* bound of every delay */
+#define RETRY_BUDGET       100   /* repetitions that a store may make without any success */
+#define RETRY_BASE_MS      100   /* bound of the first delay */
+#define RETRY_MAX_MS       20000 /* bound of every delay */
 #define RETRY_MAX_AFTER_MS 60000 /* the longest wait that a server may ask for */
 
 struct retry_budget

@@ -9,10 +9,10 @@
 
 #include "s3.h"
 
-#define DEFAULT_MAX_REQUESTS	   64
+#define DEFAULT_MAX_REQUESTS       64
 #define DEFAULT_REQUEST_TIMEOUT_MS 30000
 #define DEFAULT_CONNECT_TIMEOUT_MS 10000
-#define DEFAULT_MAX_RETRIES		   5
+#define DEFAULT_MAX_RETRIES        5
 
 /* --- opening and closing --- */
 
@@ -52,7 +52,6 @@ open_http(struct s3_store *s3, const struct store_options *options, const struct
 		.request_timeout_ms = or_default(options->request_timeout_ms, DEFAULT_REQUEST_TIMEOUT_MS),
 		.connect_timeout_ms = or_default(options->connect_timeout_ms, DEFAULT_CONNECT_TIMEOUT_MS),
 		.tls_ca = options->tls_ca && *options->tls_ca ? options->tls_ca : NULL,
-		.performed = &s3->store.statistics.other_requests,
 	};
 
 	if (http_options.tls_ca && access(http_options.tls_ca, R_OK) != 0)
@@ -69,7 +68,8 @@ open_parts(struct s3_store *s3, const struct store_options *options, const struc
 {
 	struct credentials_transport transport;
 
-	if (s3_address_parse(options, &s3->address, error) != DICOM_OK || open_http(s3, options, host, error) != DICOM_OK)
+	if (s3_address_parse(options, &s3->address, error) != DICOM_OK ||
+		open_http(s3, options, host, error) != DICOM_OK)
 		return DICOM_FAILED;
 	transport = s3_credentials_transport(s3);
 	return credentials_open(options, &transport, &s3->credentials, error);
@@ -85,7 +85,8 @@ s3_open(const struct store_options *options, const struct store_host *host, stru
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	s3->max_requests = or_default(options->max_requests, DEFAULT_MAX_REQUESTS);
 	s3->max_retries = options->max_retries < 0 ? DEFAULT_MAX_RETRIES : options->max_retries;
-	retry_initialize(&s3->budget, (uint64_t) s3_now_ms() << 20 ^ (uint64_t) (uintptr_t) s3 ^ (uint64_t) getpid());
+	retry_initialize(&s3->budget,
+					 (uint64_t) s3_now_ms() << 20 ^ (uint64_t) (uintptr_t) s3 ^ (uint64_t) getpid());
 	if (open_parts(s3, options, host, error) != DICOM_OK)
 	{
 		s3_close(&s3->store);

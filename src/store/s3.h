@@ -16,8 +16,8 @@
 
 #define S3_MAX_REQUEST_HEADERS 24
 #define S3_MAX_REQUEST_HEADER  4096 /* bytes of a value: a key of 1024 bytes, percent-encoded */
-#define S3_MAX_ERROR_BODY	   (64 * 1024)
-#define S3_MAX_REPLY		   (1024 * 1024)
+#define S3_MAX_ERROR_BODY      (64 * 1024)
+#define S3_MAX_REPLY           (1024 * 1024)
 
 struct s3_request;
 
@@ -59,8 +59,8 @@ struct s3_store
 	struct s3_queue sleeping; /* until their not_before */
 	struct s3_queue running;
 	int running_count;
-	bool progressed;	 /* a request has ended since the last store_wait() */
-	int64_t last_asked; /* when the host was last asked whether to go on */
+	bool progressed;            /* a request has ended since the last store_wait() */
+	int64_t last_asked;         /* when the host was last asked whether to go on */
 	struct s3_description head; /* of the last store_head() */
 	char *head_key;
 };
@@ -88,7 +88,7 @@ struct s3_request
 	/* Filled in by the owner between s3_request_prepare() and s3_request_submit(). */
 	struct s3_store *s3;
 	enum http_method method;
-	char *key;				   /* below the store's prefix; NULL: the bucket. Freed by s3_request_close() */
+	char *key;                 /* below the store's prefix; NULL: the bucket. Freed by s3_request_close() */
 	struct dicom_buffer query; /* s3_query_add() */
 	struct
 	{
@@ -99,7 +99,7 @@ struct s3_request
 	const void *body; /* the owner's, until the request has ended */
 	size_t body_length;
 	enum s3_condition condition;
-	int also_good;	   /* a status besides 2xx that is an answer; 0: none */
+	int also_good;     /* a status besides 2xx that is an answer; 0: none */
 	uint64_t *counter; /* of store_statistics */
 	void *owner;
 
@@ -119,16 +119,16 @@ struct s3_request
 	/* How it went. */
 	enum s3_state state;
 	int attempts;
-	int times_sent;			   /* all attempts together, those included that curl made on its own */
+	int times_sent;            /* all attempts together, those included that curl made on its own */
 	struct dicom_buffer reply; /* body of a failure, or of a success without receive */
 	struct dicom_error error;  /* of S3_FAILED, and of the last attempt before */
 
 	/* s3_request.c's own. */
 	char payload_hash[SIGV4_HEX_LENGTH + 1]; /* empty: no body */
-	bool failed_header;						 /* a header could not be taken */
+	bool failed_header;                      /* a header could not be taken */
 	int64_t not_before;
 	int generation; /* of the credentials that signed the last attempt */
-	int refreshes;	/* attempts repeated because of new credentials */
+	int refreshes;  /* attempts repeated because of new credentials */
 	bool refreshed; /* new credentials have been asked for on behalf of this request */
 	struct http_transfer *transfer;
 	struct s3_queue *queue;
@@ -139,8 +139,9 @@ struct s3_request
 /* --- s3_request.c --- */
 
 /* Begins a request from nothing; key is copied. Errors: MEMORY, INVALID_OPTION (a key that is too long). */
-extern enum dicom_status s3_request_prepare(struct s3_request *request, struct s3_store *s3, enum http_method method,
-											const char *key, struct dicom_error *error);
+extern enum dicom_status s3_request_prepare(struct s3_request *request, struct s3_store *s3,
+											enum http_method method, const char *key,
+											struct dicom_error *error);
 
 /* Adds a header; those that begin with x-amz- are signed. A failure shows at submit. */
 extern void s3_request_header(struct s3_request *request, const char *name, const char *format, ...)
@@ -185,10 +186,11 @@ extern bool s3_judge_hidden_error(const struct s3_request *request, const struct
 
 /* --- s3_text.c: values of headers and XML --- */
 
-extern int64_t s3_parse_time(const char *text); /* ISO 8601 or RFC 1123; microseconds since 1970, 0 where it is neither */
+extern int64_t
+s3_parse_time(const char *text); /* ISO 8601 or RFC 1123; microseconds since 1970, 0 where it is neither */
 extern bool s3_parse_number(const char *text, uint64_t *number); /* all of it, decimal */
-extern void s3_strip_etag(char *etag);							 /* takes W/ and quotes off */
-extern bool s3_decode_url(char *text, size_t *length);			 /* in place; false for a broken %XX or a NUL */
+extern void s3_strip_etag(char *etag);                           /* takes W/ and quotes off */
+extern bool s3_decode_url(char *text, size_t *length); /* in place; false for a broken %XX or a NUL */
 
 /* Content-Range: "bytes 0-9/10", a size of "*" (UNKNOWN), or "bytes" and a star for the range (*first > *last). */
 extern bool s3_parse_content_range(const char *text, uint64_t *first, uint64_t *last, uint64_t *size);
@@ -210,8 +212,8 @@ extern enum dicom_status s3_read_result(struct store_read *read, size_t *length,
 										struct dicom_error *error);
 extern void s3_read_close(struct store_read *read);
 
-extern enum dicom_status s3_put(struct store *store, const struct store_put_request *request, const void *bytes,
-								size_t length, char *etag, struct dicom_error *error);
+extern enum dicom_status s3_put(struct store *store, const struct store_put_request *request,
+								const void *bytes, size_t length, char *etag, struct dicom_error *error);
 extern enum dicom_status s3_head(struct store *store, const char *key, struct store_object *object,
 								 struct dicom_error *error);
 extern enum dicom_status s3_delete(struct store *store, const char *key, struct dicom_error *error);
@@ -224,8 +226,9 @@ extern enum dicom_status s3_ask_head(struct s3_request *request, struct s3_store
 									 struct dicom_error *error);
 
 /* One PUT, whatever its length. */
-extern enum dicom_status s3_put_whole(struct s3_store *s3, const struct store_put_request *put, const void *bytes,
-									  size_t length, char *etag, struct dicom_error *error);
+extern enum dicom_status s3_put_whole(struct s3_store *s3, const struct store_put_request *put,
+									  const void *bytes, size_t length, char *etag,
+									  struct dicom_error *error);
 
 /* The headers that a request which creates an object takes from the options of a put. */
 extern void s3_add_put_headers(struct s3_request *request, const struct store_put_request *put);
@@ -237,26 +240,28 @@ struct s3_multipart
 {
 	struct s3_store *s3;
 	char *key;
-	char *id;		 /* NULL: not begun, or over */
-	char **etags;	 /* of the parts, from part 1 on */
-	int part_count;	 /* numbers given out */
+	char *id;       /* NULL: not begun, or over */
+	char **etags;   /* of the parts, from part 1 on */
+	int part_count; /* numbers given out */
 	int capacity;
 	uint64_t length; /* of all parts */
 };
 
 /* Headers of the object go into *create, which the caller has prepared with s3_multipart_prepare(), and closes. */
-extern enum dicom_status s3_multipart_prepare(struct s3_multipart *multipart, struct s3_store *s3, const char *key,
-											  struct s3_request *create, struct dicom_error *error);
+extern enum dicom_status s3_multipart_prepare(struct s3_multipart *multipart, struct s3_store *s3,
+											  const char *key, struct s3_request *create,
+											  struct dicom_error *error);
 extern enum dicom_status s3_multipart_begin(struct s3_multipart *multipart, struct s3_request *create,
 											struct dicom_error *error);
 
 /* Gives out the next number and prepares its request; the caller adds body or copy source, and submits it. */
-extern enum dicom_status s3_multipart_part(struct s3_multipart *multipart, struct s3_request *request, size_t *number,
-										   struct dicom_error *error);
-extern enum dicom_status s3_multipart_keep_etag(struct s3_multipart *multipart, size_t number, const char *etag,
-												struct dicom_error *error);
-extern enum dicom_status s3_multipart_complete(struct s3_multipart *multipart, const struct store_put_request *put,
-											   char *etag, struct dicom_error *error);
+extern enum dicom_status s3_multipart_part(struct s3_multipart *multipart, struct s3_request *request,
+										   size_t *number, struct dicom_error *error);
+extern enum dicom_status s3_multipart_keep_etag(struct s3_multipart *multipart, size_t number,
+												const char *etag, struct dicom_error *error);
+extern enum dicom_status s3_multipart_complete(struct s3_multipart *multipart,
+											   const struct store_put_request *put, char *etag,
+											   struct dicom_error *error);
 
 /* Removes the parts, if there are any; best effort, and bounded in time even where the host interrupts. */
 extern void s3_multipart_abort(struct s3_multipart *multipart);
@@ -270,12 +275,13 @@ extern enum dicom_status s3_upload_finish(struct store_upload *upload, char *eta
 extern void s3_upload_close(struct store_upload *upload, bool may_wait);
 
 /* Copies in parts of part_size bytes, whatever the length of the source. */
-extern enum dicom_status s3_copy_in_parts(struct s3_store *source, const char *source_key, const char *if_match,
-										  struct s3_store *target, const char *target_key, const char *storage_class,
+extern enum dicom_status s3_copy_in_parts(struct s3_store *source, const char *source_key,
+										  const char *if_match, struct s3_store *target,
+										  const char *target_key, const char *storage_class,
 										  uint64_t part_size, char *etag, struct dicom_error *error);
 extern enum dicom_status s3_copy(struct store *source, const char *source_key, const char *if_match,
-								 struct store *target, const char *target_key, const char *storage_class, char *etag,
-								 struct dicom_error *error);
+								 struct store *target, const char *target_key, const char *storage_class,
+								 char *etag, struct dicom_error *error);
 extern enum dicom_status s3_set_storage_class(struct store *store, const char *key, const char *storage_class,
 											  struct dicom_error *error);
 

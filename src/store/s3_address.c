@@ -73,8 +73,8 @@ parse_location(const char *location, struct s3_address *address, struct dicom_er
 		return dicom_hint(error, "write s3://bucket/ or s3://bucket/prefix/");
 	}
 	if (prefix_length > S3_MAX_KEY)
-		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "the prefix of option location is longer than %d bytes",
-						  S3_MAX_KEY);
+		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION,
+						  "the prefix of option location is longer than %d bytes", S3_MAX_KEY);
 	memcpy(address->bucket, bucket, length);
 	address->bucket[length] = '\0';
 	address->prefix = calloc(1, prefix_length + 2);
@@ -133,10 +133,11 @@ choose_style(enum store_url_style style, struct s3_address *address, struct dico
 	char plain[300];
 
 	if (style == STORE_URL_VIRTUAL && !possible)
-		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION,
-						  "url_style virtual needs an endpoint that is a name, and a bucket that can be part of one");
-	address->virtual_style = style == STORE_URL_VIRTUAL ||
-							 (style == STORE_URL_AUTO && possible && is_aws(address->endpoint.host));
+		return dicom_fail(
+			error, DICOM_ERROR_INVALID_OPTION,
+			"url_style virtual needs an endpoint that is a name, and a bucket that can be part of one");
+	address->virtual_style =
+		style == STORE_URL_VIRTUAL || (style == STORE_URL_AUTO && possible && is_aws(address->endpoint.host));
 	endpoint_host_header(&address->endpoint, plain, sizeof(plain));
 	if (!address->virtual_style)
 	{
@@ -146,7 +147,8 @@ choose_style(enum store_url_style style, struct s3_address *address, struct dico
 	/* A bucket called 'metadata' must not complete the name of a metadata service. */
 	snprintf(address->host, sizeof(address->host), "%s.%s", address->bucket, address->endpoint.host);
 	if (endpoint_host_is_forbidden(address->host))
-		return dicom_fail(error, DICOM_ERROR_ENDPOINT_REFUSED, "bucket and endpoint make the name of a metadata service");
+		return dicom_fail(error, DICOM_ERROR_ENDPOINT_REFUSED,
+						  "bucket and endpoint make the name of a metadata service");
 	snprintf(address->host, sizeof(address->host), "%s.%s", address->bucket, plain);
 	return DICOM_OK;
 }
@@ -187,7 +189,8 @@ s3_address_path(const struct s3_address *address, const char *key, struct dicom_
 }
 
 void
-s3_address_url(const struct s3_address *address, const char *path, const char *query, struct dicom_buffer *url)
+s3_address_url(const struct s3_address *address, const char *path, const char *query,
+			   struct dicom_buffer *url)
 {
 	dicom_buffer_append_string(url, address->endpoint.tls ? "https://" : "http://");
 	dicom_buffer_append_string(url, address->host);

@@ -10,16 +10,16 @@
 #include "store.h"
 
 #define S3_MAX_BUCKET 255
-#define S3_MAX_KEY	  1024
+#define S3_MAX_KEY    1024
 
 struct s3_address
 {
 	struct endpoint endpoint;
 	char bucket[S3_MAX_BUCKET + 1];
-	char *prefix;	/* '' or ends in a slash; not encoded */
+	char *prefix; /* '' or ends in a slash; not encoded */
 	char region[64];
 	bool virtual_style; /* the bucket stands in the host name */
-	char host[600];		/* the Host header */
+	char host[600];     /* the Host header */
 };
 
 /*

@@ -10,9 +10,9 @@
 #include "s3.h"
 #include "xml.h"
 
-#define COPY_LIMIT	   ((uint64_t) 5 * 1024 * 1024 * 1024) /* of one request */
+#define COPY_LIMIT     ((uint64_t) 5 * 1024 * 1024 * 1024) /* of one request */
 #define COPY_PART_SIZE ((uint64_t) 512 * 1024 * 1024)
-#define MAX_PARTS	   10000
+#define MAX_PARTS      10000
 
 static bool
 same_endpoint(const struct s3_store *left, const struct s3_store *right)
@@ -20,7 +20,8 @@ same_endpoint(const struct s3_store *left, const struct s3_store *right)
 	const struct endpoint *a = &left->address.endpoint;
 	const struct endpoint *b = &right->address.endpoint;
 
-	return a->tls == b->tls && a->port == b->port && strcmp(a->host, b->host) == 0 && strcmp(a->path, b->path) == 0;
+	return a->tls == b->tls && a->port == b->port && strcmp(a->host, b->host) == 0 &&
+		   strcmp(a->path, b->path) == 0;
 }
 
 /* Names the source in a request to the target. */
@@ -87,7 +88,7 @@ copy_whole(struct s3_store *source, const char *source_key, const char *if_match
 static bool
 is_metadata(const char *line, size_t length)
 {
-	static const char *const names[] = {"x-amz-meta-",		  "content-type:",	   "cache-control:",
+	static const char *const names[] = {"x-amz-meta-",          "content-type:",     "cache-control:",
 										"content-disposition:", "content-encoding:", "content-language:"};
 	size_t i;
 
@@ -140,8 +141,8 @@ finish_part_copy(struct s3_request *request, const struct http_answer *answer, s
 }
 
 static enum dicom_status
-copy_part(struct s3_multipart *multipart, const struct s3_store *source, const char *source_key, const char *if_match,
-		  uint64_t offset, uint64_t length, struct dicom_error *error)
+copy_part(struct s3_multipart *multipart, const struct s3_store *source, const char *source_key,
+		  const char *if_match, uint64_t offset, uint64_t length, struct dicom_error *error)
 {
 	struct part_copy copy = {.multipart = multipart};
 	struct s3_request request = {0};
@@ -152,7 +153,8 @@ copy_part(struct s3_multipart *multipart, const struct s3_store *source, const c
 		request.owner = &copy;
 		request.finish = finish_part_copy;
 		add_source(&request, source, source_key, if_match);
-		s3_request_header(&request, "x-amz-copy-source-range", "bytes=%" PRIu64 "-%" PRIu64, offset, offset + length - 1);
+		s3_request_header(&request, "x-amz-copy-source-range", "bytes=%" PRIu64 "-%" PRIu64, offset,
+						  offset + length - 1);
 		multipart->length += length;
 		status = s3_request_run(&request, error);
 	}
@@ -181,8 +183,8 @@ copy_parts(struct s3_multipart *multipart, const struct s3_store *source, const 
 
 /* head holds the source's headers. */
 static enum dicom_status
-copy_described(struct s3_store *source, const char *source_key, struct s3_store *target, const char *target_key,
-			   const char *storage_class, uint64_t part_size, struct s3_request *head,
+copy_described(struct s3_store *source, const char *source_key, struct s3_store *target,
+			   const char *target_key, const char *storage_class, uint64_t part_size, struct s3_request *head,
 			   const struct s3_description *description, char *etag, struct dicom_error *error)
 {
 	const struct store_put_request unconditional = {.key = target_key};
@@ -208,17 +210,17 @@ copy_described(struct s3_store *source, const char *source_key, struct s3_store 
 }
 
 enum dicom_status
-s3_copy_in_parts(struct s3_store *source, const char *source_key, const char *if_match, struct s3_store *target,
-				 const char *target_key, const char *storage_class, uint64_t part_size, char *etag,
-				 struct dicom_error *error)
+s3_copy_in_parts(struct s3_store *source, const char *source_key, const char *if_match,
+				 struct s3_store *target, const char *target_key, const char *storage_class,
+				 uint64_t part_size, char *etag, struct dicom_error *error)
 {
 	struct s3_description description;
 	struct s3_request head = {0};
 	enum dicom_status status = s3_ask_head(&head, source, source_key, if_match, &description, error);
 
 	if (status == DICOM_OK)
-		status = copy_described(source, source_key, target, target_key, storage_class, part_size, &head, &description,
-								etag, error);
+		status = copy_described(source, source_key, target, target_key, storage_class, part_size, &head,
+								&description, etag, error);
 	s3_request_close(&head);
 	return status;
 }
@@ -254,15 +256,16 @@ s3_copy(struct store *source_store, const char *source_key, const char *if_match
 	}
 	status = copy_whole(source, source_key, if_match, target, target_key, storage_class, etag, &own);
 	if (status == DICOM_FAILED && own.code == DICOM_ERROR_INVALID_OPTION && is_too_long(source, source_key))
-		return s3_copy_in_parts(source, source_key, if_match, target, target_key, storage_class, COPY_PART_SIZE, etag,
-								error);
+		return s3_copy_in_parts(source, source_key, if_match, target, target_key, storage_class,
+								COPY_PART_SIZE, etag, error);
 	if (status == DICOM_FAILED && error)
 		*error = own;
 	return status;
 }
 
 enum dicom_status
-s3_set_storage_class(struct store *store, const char *key, const char *storage_class, struct dicom_error *error)
+s3_set_storage_class(struct store *store, const char *key, const char *storage_class,
+					 struct dicom_error *error)
 {
 	struct s3_store *s3 = (struct s3_store *) store;
 	struct s3_description description;
@@ -275,7 +278,8 @@ s3_set_storage_class(struct store *store, const char *key, const char *storage_c
 		const char *known = description.etag[0] ? description.etag : NULL;
 
 		if (description.size != STORE_SIZE_UNKNOWN && description.size > COPY_LIMIT)
-			status = copy_described(s3, key, s3, key, storage_class, COPY_PART_SIZE, &head, &description, etag, error);
+			status = copy_described(s3, key, s3, key, storage_class, COPY_PART_SIZE, &head, &description,
+									etag, error);
 		else
 			status = copy_whole(s3, key, known, s3, key, storage_class, etag, error);
 	}

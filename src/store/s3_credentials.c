@@ -7,7 +7,7 @@
 
 #include "s3.h"
 
-#define MAX_REPLY	(256 * 1024)
+#define MAX_REPLY   (256 * 1024)
 #define MAX_HEADERS 8
 
 static enum http_method
@@ -47,6 +47,7 @@ perform(struct s3_store *s3, const struct http_request *request, bool retry, int
 										: answer.failure != DICOM_ERROR_NONE && answer.transient;
 
 		attempts++;
+		s3->store.statistics.other_requests++;
 		*http_status = answer.status;
 		if (status != DICOM_OK && error)
 			error->attempts = attempts;
@@ -69,7 +70,8 @@ make_lines(const struct credentials_request *request, struct dicom_buffer *text,
 	for (i = 0; i < count; i++)
 	{
 		/* At once, so that no piece of a token is left behind where the buffer grew from. */
-		dicom_buffer_reserve(&text[i], strlen(request->headers[i].name) + strlen(request->headers[i].value) + 8);
+		dicom_buffer_reserve(&text[i],
+							 strlen(request->headers[i].name) + strlen(request->headers[i].value) + 8);
 		dicom_buffer_append_string(&text[i], request->headers[i].name);
 		dicom_buffer_append_string(&text[i], ": ");
 		dicom_buffer_append_string(&text[i], request->headers[i].value);

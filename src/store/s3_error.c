@@ -20,12 +20,14 @@ struct s3_meaning
 	const char *hint;
 };
 
-#define CHECK_KEYS "check access_key_id and secret_access_key of the user mapping, or where option credentials points to"
+#define CHECK_KEYS \
+	"check access_key_id and secret_access_key of the user mapping, or where option credentials points to"
 
 static const struct s3_meaning meanings[] = {
 	{"AccessDenied", DICOM_ERROR_ACCESS_DENIED, false, false, "the store denies access",
 	 "the bucket's policy must allow s3:ListBucket on the bucket and s3:GetObject on its objects (s3:PutObject to write)"},
-	{"AllAccessDisabled", DICOM_ERROR_ACCESS_DENIED, false, false, "the store has disabled access to this resource", ""},
+	{"AllAccessDisabled", DICOM_ERROR_ACCESS_DENIED, false, false,
+	 "the store has disabled access to this resource", ""},
 	{"AccountProblem", DICOM_ERROR_ACCESS_DENIED, false, false, "there is a problem with the account", ""},
 	{"InvalidAccessKeyId", DICOM_ERROR_CREDENTIALS, false, true, "the store does not know the access key",
 	 "check access_key_id, and that the endpoint belongs to the same provider"},
@@ -37,7 +39,8 @@ static const struct s3_meaning meanings[] = {
 	 "give a new session_token with its keys, or let option credentials name a source that renews them"},
 	{"InvalidToken", DICOM_ERROR_CREDENTIALS, false, true, "the session token is not valid",
 	 "session_token must belong to the access key, and to this endpoint"},
-	{"InvalidClientTokenId", DICOM_ERROR_CREDENTIALS, false, true, "the store does not know the access key", CHECK_KEYS},
+	{"InvalidClientTokenId", DICOM_ERROR_CREDENTIALS, false, true, "the store does not know the access key",
+	 CHECK_KEYS},
 	{"InvalidSecurity", DICOM_ERROR_CREDENTIALS, false, false, "the credentials are not valid", CHECK_KEYS},
 	{"RequestTimeTooSkewed", DICOM_ERROR_CREDENTIALS, false, false,
 	 "the clocks of the store and of this machine differ by more than the store tolerates",
@@ -45,36 +48,45 @@ static const struct s3_meaning meanings[] = {
 	{"RequestExpired", DICOM_ERROR_CREDENTIALS, true, false, "the store took the request for an old one",
 	 "synchronise the clock of this machine"},
 	{"AuthorizationHeaderMalformed", DICOM_ERROR_REGION, false, false, "the bucket is in another region", ""},
-	{"AuthorizationQueryParametersError", DICOM_ERROR_REGION, false, false, "the bucket is in another region", ""},
+	{"AuthorizationQueryParametersError", DICOM_ERROR_REGION, false, false, "the bucket is in another region",
+	 ""},
 	{"PermanentRedirect", DICOM_ERROR_REGION, false, false, "the bucket is in another region", ""},
 	{"TemporaryRedirect", DICOM_ERROR_REGION, false, false, "the bucket is in another region", ""},
-	{"IllegalLocationConstraintException", DICOM_ERROR_REGION, false, false, "the bucket is in another region", ""},
+	{"IllegalLocationConstraintException", DICOM_ERROR_REGION, false, false,
+	 "the bucket is in another region", ""},
 	{"NoSuchBucket", DICOM_ERROR_NO_BUCKET, false, false, "the bucket does not exist",
 	 "check option location; option endpoint and region say where it is looked for"},
-	{"InvalidBucketName", DICOM_ERROR_NO_BUCKET, false, false, "the store does not accept the bucket's name", ""},
+	{"InvalidBucketName", DICOM_ERROR_NO_BUCKET, false, false, "the store does not accept the bucket's name",
+	 ""},
 	{"NoSuchKey", DICOM_ERROR_NOT_FOUND, false, false, "the object does not exist", ""},
-	{"NoSuchUpload", DICOM_ERROR_NOT_FOUND, false, false, "the upload in parts has been given up by the store", ""},
+	{"NoSuchUpload", DICOM_ERROR_NOT_FOUND, false, false,
+	 "the upload in parts has been given up by the store", ""},
 	{"NoSuchVersion", DICOM_ERROR_NOT_FOUND, false, false, "this version of the object does not exist", ""},
 	{"InvalidObjectState", DICOM_ERROR_ARCHIVED, false, false, "the object is archived",
 	 "restore it first, and read it when that has finished"},
 	{"ObjectNotInActiveTierError", DICOM_ERROR_ARCHIVED, false, false, "the object is archived",
 	 "restore it first, and read it when that has finished"},
-	{"SlowDown", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down", "lower option max_requests"},
-	{"TooManyRequests", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down", "lower option max_requests"},
+	{"SlowDown", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down",
+	 "lower option max_requests"},
+	{"TooManyRequests", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down",
+	 "lower option max_requests"},
 	{"TooManyRequestsException", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down",
 	 "lower option max_requests"},
 	{"RequestLimitExceeded", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down",
 	 "lower option max_requests"},
-	{"Throttling", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down", "lower option max_requests"},
+	{"Throttling", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down",
+	 "lower option max_requests"},
 	{"ThrottlingException", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down",
 	 "lower option max_requests"},
 	{"BandwidthLimitExceeded", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down",
 	 "lower option max_requests"},
-	{"RequestTimeout", DICOM_ERROR_TIMEOUT, true, false, "the store waited in vain for the rest of the request", ""},
+	{"RequestTimeout", DICOM_ERROR_TIMEOUT, true, false,
+	 "the store waited in vain for the rest of the request", ""},
 	{"InternalError", DICOM_ERROR_SERVER, true, false, "the store reports an internal error", ""},
 	{"ServiceUnavailable", DICOM_ERROR_SERVER, true, false, "the store is not available", ""},
 	{"ConditionalRequestConflict", DICOM_ERROR_EXISTS, true, false, "another writer is at this object", ""},
-	{"OperationAborted", DICOM_ERROR_SERVER, true, false, "another operation on this resource is in progress", ""},
+	{"OperationAborted", DICOM_ERROR_SERVER, true, false, "another operation on this resource is in progress",
+	 ""},
 };
 
 bool
@@ -91,7 +103,8 @@ keep_if_plain(char *text, const char *more)
 	const char *c;
 
 	for (c = text; *c; c++)
-		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || strchr(more, *c)))
+		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+			  strchr(more, *c)))
 			text[0] = '\0';
 }
 
@@ -136,8 +149,8 @@ find_meaning(const char *code)
 }
 
 static enum dicom_status
-fail_region(const struct s3_request *request, const struct http_answer *answer, struct error_document *document,
-			struct dicom_error *error)
+fail_region(const struct s3_request *request, const struct http_answer *answer,
+			struct error_document *document, struct dicom_error *error)
 {
 	char region[64];
 
@@ -161,7 +174,8 @@ fail_condition(const struct s3_request *request, struct dicom_error *error)
 {
 	if (request->condition == S3_CONDITION_NONE_MATCH)
 		return dicom_fail(error, DICOM_ERROR_EXISTS, "an object with this key exists already");
-	return dicom_fail(error, DICOM_ERROR_CHANGED, "the object is not the one that was expected: its etag has changed");
+	return dicom_fail(error, DICOM_ERROR_CHANGED,
+					  "the object is not the one that was expected: its etag has changed");
 }
 
 static enum dicom_status
@@ -176,16 +190,16 @@ fail_unknown(const struct s3_request *request, const struct http_answer *answer,
 			 struct dicom_error *error)
 {
 	if (code[0])
-		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "the store refuses the request: %s (HTTP status %d)", code,
-						  answer->status);
+		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION,
+						  "the store refuses the request: %s (HTTP status %d)", code, answer->status);
 	dicom_fail(error, DICOM_ERROR_PROTOCOL, "the store answers with HTTP status %d", answer->status);
 	return dicom_hint(error, "check that an S3 service answers at option endpoint");
 }
 
 /* What the status alone says. Sets *transient where it differs from what the error's code suggests. */
 static void
-judge_status(const struct s3_request *request, const struct http_answer *answer, struct error_document *document,
-			 struct dicom_error *error, bool *transient)
+judge_status(const struct s3_request *request, const struct http_answer *answer,
+			 struct error_document *document, struct dicom_error *error, bool *transient)
 {
 	int status = answer->status;
 
@@ -219,8 +233,8 @@ is_about_region(const struct http_answer *answer, const struct error_document *d
 }
 
 static void
-judge_document(const struct s3_request *request, const struct http_answer *answer, struct error_document *document,
-			   struct dicom_error *error, bool *transient, bool *expired)
+judge_document(const struct s3_request *request, const struct http_answer *answer,
+			   struct error_document *document, struct dicom_error *error, bool *transient, bool *expired)
 {
 	const struct s3_meaning *meaning = find_meaning(document->code);
 
@@ -263,12 +277,14 @@ s3_judge_error(const struct s3_request *request, const struct http_answer *answe
 	{
 		*expired = true;
 		if (answer->status == 400)
-			dicom_fail(error, DICOM_ERROR_CREDENTIALS, "the store refuses the request, possibly for its credentials");
+			dicom_fail(error, DICOM_ERROR_CREDENTIALS,
+					   "the store refuses the request, possibly for its credentials");
 	}
 }
 
 bool
-s3_judge_hidden_error(const struct s3_request *request, const struct http_answer *answer, struct dicom_error *error)
+s3_judge_hidden_error(const struct s3_request *request, const struct http_answer *answer,
+					  struct dicom_error *error)
 {
 	struct error_document document;
 	bool transient;

@@ -13,7 +13,7 @@
 #include "xml.h"
 
 #define DEFAULT_PAGE_SIZE 1000
-#define NO_TEXT			  SIZE_MAX
+#define NO_TEXT           SIZE_MAX
 
 /* One object of a page; texts are offsets into the page's. */
 struct s3_entry
@@ -32,11 +32,11 @@ struct s3_page
 	struct s3_entry *entries;
 	size_t count;
 	size_t capacity;
-	size_t next;   /* entry to hand out */
+	size_t next; /* entry to hand out */
 	bool url_encoded;
 	bool truncated;
 	bool said_truncated; /* there was an IsTruncated */
-	bool is_listing;	 /* the root was what it should be */
+	bool is_listing;     /* the root was what it should be */
 	bool failed;
 	char *token;
 };
@@ -48,18 +48,18 @@ struct s3_list
 	struct s3_request request;
 	struct xml *xml;
 	struct s3_page pages[2];
-	int current;		/* the page that is handed out; the other one is being filled */
+	int current;         /* the page that is handed out; the other one is being filled */
 	struct s3_entry now; /* the Contents that is being read */
-	char *prefix;		/* the store's and the request's */
-	size_t hidden;		/* bytes of keys that are the store's prefix */
-	char *start_after;	/* with the store's prefix; NULL: from the start */
-	char *end_before;	/* without it */
-	char *last_key;		/* of the pages accepted so far, with prefix; NULL: none */
+	char *prefix;        /* the store's and the request's */
+	size_t hidden;       /* bytes of keys that are the store's prefix */
+	char *start_after;   /* with the store's prefix; NULL: from the start */
+	char *end_before;    /* without it */
+	char *last_key;      /* of the pages accepted so far, with prefix; NULL: none */
 	int page_size;
 	int limit;
 	int handed_out;
 	bool requested; /* a page is under way, or waits to be taken */
-	bool complete;	/* the last page has been taken */
+	bool complete;  /* the last page has been taken */
 };
 
 /* --- reading a page --- */
@@ -208,11 +208,14 @@ check_entry(struct s3_list *list, struct s3_page *page, struct s3_entry *entry, 
 	size_t prefix_length = strlen(list->prefix);
 
 	if (page->url_encoded && !s3_decode_url(key, &entry->key_length))
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the listing of bucket %s holds a key that cannot be decoded", bucket_of(list));
+		return dicom_fail(error, DICOM_ERROR_PROTOCOL,
+						  "the listing of bucket %s holds a key that cannot be decoded", bucket_of(list));
 	if (strncmp(key, list->prefix, prefix_length) != 0)
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the listing of bucket %s holds keys outside the prefix", bucket_of(list));
+		return dicom_fail(error, DICOM_ERROR_PROTOCOL,
+						  "the listing of bucket %s holds keys outside the prefix", bucket_of(list));
 	if (*before && strcmp(*before, key) >= 0)
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the listing of bucket %s is not in ascending order", bucket_of(list));
+		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the listing of bucket %s is not in ascending order",
+						  bucket_of(list));
 	*before = key;
 	entry->key += list->hidden;
 	entry->key_length -= list->hidden;
@@ -230,11 +233,15 @@ check_page(struct s3_list *list, struct s3_page *page, const char *old_token, st
 	if (page->failed || page->text.failed || !list->xml)
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	if (!xml_end(list->xml) || !page->is_listing)
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the listing of bucket %s is no complete document", bucket_of(list));
+		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the listing of bucket %s is no complete document",
+						  bucket_of(list));
 	if (!page->said_truncated)
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the listing of bucket %s does not say whether it is complete", bucket_of(list));
-	if (page->truncated && (!page->token || !*page->token || (old_token && strcmp(old_token, page->token) == 0)))
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the listing of bucket %s goes on, but does not say where", bucket_of(list));
+		return dicom_fail(error, DICOM_ERROR_PROTOCOL,
+						  "the listing of bucket %s does not say whether it is complete", bucket_of(list));
+	if (page->truncated &&
+		(!page->token || !*page->token || (old_token && strcmp(old_token, page->token) == 0)))
+		return dicom_fail(error, DICOM_ERROR_PROTOCOL,
+						  "the listing of bucket %s goes on, but does not say where", bucket_of(list));
 	for (i = 0; i < page->count; i++)
 		if (check_entry(list, page, &page->entries[i], &before, error) != DICOM_OK)
 			return DICOM_FAILED;
@@ -299,7 +306,8 @@ is_last(const struct s3_list *list, const struct s3_page *page)
 		return true;
 	if (page->count == 0)
 		return false;
-	return list->end_before && strcmp(page->text.data + page->entries[page->count - 1].key, list->end_before) >= 0;
+	return list->end_before &&
+		   strcmp(page->text.data + page->entries[page->count - 1].key, list->end_before) >= 0;
 }
 
 /* Makes the page that has arrived the current one, and asks for the next. */
@@ -344,10 +352,11 @@ fill_list(struct s3_list *list, const struct store_list_request *request, struct
 
 	list->hidden = strlen(hidden);
 	list->page_size = request->page_size > 0 && request->page_size < DEFAULT_PAGE_SIZE ? request->page_size
-																					  : DEFAULT_PAGE_SIZE;
+																					   : DEFAULT_PAGE_SIZE;
 	list->limit = request->limit > 0 ? request->limit : 0;
 	list->prefix = join(hidden, request->prefix ? request->prefix : "");
-	list->start_after = request->start_after && *request->start_after ? join(hidden, request->start_after) : NULL;
+	list->start_after =
+		request->start_after && *request->start_after ? join(hidden, request->start_after) : NULL;
 	list->end_before = request->end_before ? strdup(request->end_before) : NULL;
 	if (!list->prefix || (request->end_before && !list->end_before) ||
 		(request->start_after && *request->start_after && !list->start_after))
@@ -377,8 +386,7 @@ static bool
 is_folder_marker(const char *key, size_t hidden, const struct s3_entry *entry)
 {
 	/* The marker of the store's own prefix has nothing left but the slash before. */
-	return entry->size == 0 &&
-		   (entry->key_length > 0 ? key[entry->key_length - 1] == '/' : hidden > 0);
+	return entry->size == 0 && (entry->key_length > 0 ? key[entry->key_length - 1] == '/' : hidden > 0);
 }
 
 static void
@@ -390,8 +398,9 @@ describe_entry(const struct s3_page *page, const struct s3_entry *entry, struct 
 	object->size = entry->size;
 	object->etag = entry->etag != NO_TEXT && text[entry->etag] ? text + entry->etag : NULL;
 	object->last_modified = entry->last_modified;
-	object->storage_class =
-		entry->storage_class != NO_TEXT && text[entry->storage_class] ? text + entry->storage_class : "STANDARD";
+	object->storage_class = entry->storage_class != NO_TEXT && text[entry->storage_class]
+								? text + entry->storage_class
+								: "STANDARD";
 }
 
 /* The next object of the current page; NULL where it has none. */

@@ -12,7 +12,7 @@
 #define MAX_PARTS 10000
 
 /* How long giving up may take: as a rule, and once the host has interrupted. */
-#define ABORT_MS			 3000
+#define ABORT_MS             3000
 #define ABORT_INTERRUPTED_MS 150
 
 static enum dicom_status
@@ -38,8 +38,8 @@ finish_create(struct s3_request *request, const struct http_answer *answer, stru
 }
 
 enum dicom_status
-s3_multipart_prepare(struct s3_multipart *multipart, struct s3_store *s3, const char *key, struct s3_request *create,
-					 struct dicom_error *error)
+s3_multipart_prepare(struct s3_multipart *multipart, struct s3_store *s3, const char *key,
+					 struct s3_request *create, struct dicom_error *error)
 {
 	memset(multipart, 0, sizeof(*multipart));
 	memset(create, 0, sizeof(*create));
@@ -104,7 +104,8 @@ s3_multipart_part(struct s3_multipart *multipart, struct s3_request *request, si
 }
 
 enum dicom_status
-s3_multipart_keep_etag(struct s3_multipart *multipart, size_t number, const char *etag, struct dicom_error *error)
+s3_multipart_keep_etag(struct s3_multipart *multipart, size_t number, const char *etag,
+					   struct dicom_error *error)
 {
 	if (!*etag || strpbrk(etag, "<>&"))
 		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the store took a part without giving its etag");
@@ -134,7 +135,8 @@ list_parts(const struct s3_multipart *multipart, struct dicom_buffer *document)
 {
 	int i;
 
-	dicom_buffer_append_string(document, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+	dicom_buffer_append_string(document,
+							   "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
 	for (i = 0; i < multipart->part_count; i++)
 		dicom_buffer_printf(document, "<Part><PartNumber>%d</PartNumber><ETag>\"%s\"</ETag></Part>", i + 1,
 							multipart->etags[i]);
@@ -190,14 +192,16 @@ check_etag(struct s3_multipart *multipart, const struct store_put_request *put, 
 {
 	struct s3_description description;
 	struct s3_request request = {0};
-	enum dicom_status status = s3_ask_head(&request, multipart->s3, multipart->key, put->if_match, &description, error);
+	enum dicom_status status =
+		s3_ask_head(&request, multipart->s3, multipart->key, put->if_match, &description, error);
 
 	s3_request_close(&request);
 	return status;
 }
 
 static enum dicom_status
-check_condition(struct s3_multipart *multipart, const struct store_put_request *put, struct dicom_error *error)
+check_condition(struct s3_multipart *multipart, const struct store_put_request *put,
+				struct dicom_error *error)
 {
 	if (put->if_none_match)
 		return check_absence(multipart, error);

@@ -17,9 +17,9 @@ struct s3_read
 	uint64_t offset;
 	size_t length;
 	char *buffer;
-	uint64_t arrived;  /* bytes of this attempt's answer, wanted or not */
-	size_t received;   /* bytes in the buffer */
-	bool surplus;	   /* a range was answered with more than was asked */
+	uint64_t arrived; /* bytes of this attempt's answer, wanted or not */
+	size_t received;  /* bytes in the buffer */
+	bool surplus;     /* a range was answered with more than was asked */
 	struct s3_description description;
 };
 
@@ -51,7 +51,9 @@ static bool
 receive_whole(struct s3_read *read, const char *bytes, size_t length)
 {
 	uint64_t start = read->arrived - length;
-	size_t skip = start >= read->offset ? 0 : read->offset - start < length ? (size_t) (read->offset - start) : length;
+	size_t skip = start >= read->offset           ? 0
+				  : read->offset - start < length ? (size_t) (read->offset - start)
+												  : length;
 	size_t room = read->length - read->received;
 
 	bytes += skip;
@@ -92,10 +94,13 @@ finish_range(struct s3_read *read, const struct http_answer *answer, struct dico
 	if (size != STORE_SIZE_UNKNOWN && wanted_last >= size)
 		wanted_last = size - 1;
 	if (first != read->offset || last > wanted_last || (size != STORE_SIZE_UNKNOWN && last < wanted_last))
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the store sent bytes %" PRIu64 "-%" PRIu64 " where %" PRIu64 "-%" PRIu64 " were asked for",
+		return dicom_fail(error, DICOM_ERROR_PROTOCOL,
+						  "the store sent bytes %" PRIu64 "-%" PRIu64 " where %" PRIu64 "-%" PRIu64
+						  " were asked for",
 						  first, last, read->offset, wanted_last);
 	if (read->surplus || read->received != last - first + 1)
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the store sent %s bytes than it announced: %" PRIu64 " of %" PRIu64,
+		return dicom_fail(error, DICOM_ERROR_PROTOCOL,
+						  "the store sent %s bytes than it announced: %" PRIu64 " of %" PRIu64,
 						  read->surplus ? "more" : "fewer", read->arrived, last - first + 1);
 	read->description.size = size;
 	return DICOM_OK;
@@ -107,7 +112,8 @@ finish_whole(struct s3_read *read, const struct http_answer *answer, struct dico
 	uint64_t size = read->description.size; /* Content-Length */
 
 	if (!answer->stopped && size != STORE_SIZE_UNKNOWN && size != read->arrived)
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the store sent %" PRIu64 " of %" PRIu64 " bytes", read->arrived, size);
+		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the store sent %" PRIu64 " of %" PRIu64 " bytes",
+						  read->arrived, size);
 	if (!answer->stopped)
 		read->description.size = read->arrived;
 	return DICOM_OK;
@@ -126,7 +132,8 @@ finish_behind_end(struct s3_read *read, const struct http_answer *answer, struct
 		!s3_parse_content_range(text, &first, &last, &size))
 		return DICOM_OK;
 	if (size != STORE_SIZE_UNKNOWN && size > read->offset)
-		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the store refuses a range that lies within the object");
+		return dicom_fail(error, DICOM_ERROR_PROTOCOL,
+						  "the store refuses a range that lies within the object");
 	read->description.size = size;
 	return DICOM_OK;
 }
@@ -157,7 +164,8 @@ fill_request(struct s3_read *read, const struct store_read_request *wanted)
 	request->restart = restart_read;
 	request->receive = receive_read;
 	request->finish = finish_read;
-	s3_request_header(request, "Range", "bytes=%" PRIu64 "-%" PRIu64, wanted->offset, wanted->offset + wanted->length - 1);
+	s3_request_header(request, "Range", "bytes=%" PRIu64 "-%" PRIu64, wanted->offset,
+					  wanted->offset + wanted->length - 1);
 	if (wanted->if_match)
 	{
 		request->condition = S3_CONDITION_MATCH;
@@ -193,7 +201,8 @@ s3_read_open(struct store *store, const struct store_read_request *request, stru
 	struct s3_read *read;
 
 	if (request->offset > INT64_MAX || request->length > INT64_MAX - request->offset)
-		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "a range passes the end of what can be addressed");
+		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION,
+						  "a range passes the end of what can be addressed");
 	read = calloc(1, sizeof(*read));
 	if (!read)
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
@@ -207,7 +216,8 @@ s3_read_open(struct store *store, const struct store_read_request *request, stru
 }
 
 enum dicom_status
-s3_read_result(struct store_read *handle, size_t *length, struct store_object *object, struct dicom_error *error)
+s3_read_result(struct store_read *handle, size_t *length, struct store_object *object,
+			   struct dicom_error *error)
 {
 	struct s3_read *read = (struct s3_read *) handle;
 	enum dicom_status status = s3_request_result(&read->request, error);
@@ -221,7 +231,8 @@ s3_read_result(struct store_read *handle, size_t *length, struct store_object *o
 		object->size = read->description.size;
 		object->etag = read->description.etag[0] ? read->description.etag : NULL;
 		object->last_modified = read->description.last_modified;
-		object->storage_class = read->description.storage_class[0] ? read->description.storage_class : "STANDARD";
+		object->storage_class =
+			read->description.storage_class[0] ? read->description.storage_class : "STANDARD";
 	}
 	return DICOM_OK;
 }

@@ -567,7 +567,8 @@ ask_host(struct s3_store *s3, int timeout_ms, struct dicom_error *error)
 	bool go_on = host->wait(host->arg, http_descriptor(s3->http), timeout_ms);
 
 	s3->last_asked = s3_now_ms();
-	return go_on ? DICOM_OK : dicom_fail(error, DICOM_ERROR_INTERRUPTED, "interrupted while waiting for the store");
+	return go_on ? DICOM_OK
+				 : dicom_fail(error, DICOM_ERROR_INTERRUPTED, "interrupted while waiting for the store");
 }
 
 /* Something can be seen. A store that always has something to do must not go on for ever without asking. */

@@ -25,10 +25,11 @@ days_since_epoch(int year, int month, int day)
 static int64_t
 microseconds(int year, int month, int day, int hour, int minute, int second, int64_t fraction)
 {
-	if (year < 1900 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 ||
-		minute < 0 || minute > 59 || second < 0 || second > 60)
+	if (year < 1900 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 ||
+		hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60)
 		return 0;
-	return (((days_since_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000000 + fraction;
+	return (((days_since_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000000 +
+		   fraction;
 }
 
 static int64_t
@@ -60,10 +61,11 @@ s3_parse_time(const char *text)
 	char month_name[4];
 	int end = 0;
 
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute, &second, &end) == 6 && end)
+	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute, &second, &end) == 6 &&
+		end)
 		return microseconds(year, month, day, hour, minute, second, parse_fraction(text + end));
-	if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d", &day, month_name, &year, &hour, &minute, &second) ==
-		6)
+	if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d", &day, month_name, &year, &hour, &minute,
+			   &second) == 6)
 		return microseconds(year, month_of(month_name), day, hour, minute, second, 0);
 	return 0;
 }
@@ -190,6 +192,7 @@ s3_describe(const struct http_answer *answer, struct s3_description *description
 		strcpy(description->storage_class, "STANDARD");
 	if (http_header_copy(answer, "last-modified", text, sizeof(text)))
 		description->last_modified = s3_parse_time(text);
-	if (!http_header_copy(answer, "content-length", text, sizeof(text)) || !s3_parse_number(text, &description->size))
+	if (!http_header_copy(answer, "content-length", text, sizeof(text)) ||
+		!s3_parse_number(text, &description->size))
 		description->size = STORE_SIZE_UNKNOWN;
 }

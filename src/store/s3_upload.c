@@ -7,11 +7,11 @@
 
 #include "s3.h"
 
-#define PARTS_AT_ONCE	 4
-#define MIN_PART_SIZE	 ((size_t) 5 * 1024 * 1024) /* S3 accepts no smaller one, but for the last */
-#define MAX_PART_SIZE	 ((size_t) 1000 * 1024 * 1024)
-#define MAX_PARTS		 10000
-#define PARTS_PER_SIZE	 1000 /* of an object of unknown length; then parts double */
+#define PARTS_AT_ONCE  4
+#define MIN_PART_SIZE  ((size_t) 5 * 1024 * 1024) /* S3 accepts no smaller one, but for the last */
+#define MAX_PART_SIZE  ((size_t) 1000 * 1024 * 1024)
+#define MAX_PARTS      10000
+#define PARTS_PER_SIZE 1000 /* of an object of unknown length; then parts double */
 
 /* A part under way. */
 struct s3_part
@@ -161,7 +161,8 @@ wait_for_slot(struct s3_upload *upload, bool all, struct s3_part **slot, struct 
 }
 
 static enum dicom_status
-send_part(struct s3_upload *upload, struct s3_part *part, const void *bytes, size_t length, struct dicom_error *error)
+send_part(struct s3_upload *upload, struct s3_part *part, const void *bytes, size_t length,
+		  struct dicom_error *error)
 {
 	if (s3_multipart_part(&upload->multipart, &part->request, &part->number, error) != DICOM_OK)
 		return DICOM_FAILED;
@@ -218,7 +219,8 @@ check_usable(struct s3_upload *upload, struct dicom_error *error)
 {
 	if (!upload->failed && !upload->finished)
 		return DICOM_OK;
-	dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "the upload has %s already", upload->failed ? "failed" : "been finished");
+	dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "the upload has %s already",
+			   upload->failed ? "failed" : "been finished");
 	return store_name_object(error, &upload->s3->store, upload->put.key);
 }
 
@@ -259,7 +261,8 @@ s3_upload_finish(struct store_upload *handle, char *etag, struct dicom_error *er
 	if (upload->begun)
 		status = finish_parts(upload, etag, error);
 	else
-		status = s3_put_whole(upload->s3, &upload->put, upload->pending.data, upload->pending.length, etag, error);
+		status =
+			s3_put_whole(upload->s3, &upload->put, upload->pending.data, upload->pending.length, etag, error);
 	upload->finished = status == DICOM_OK;
 	upload->failed = status != DICOM_OK;
 	return status;
@@ -293,7 +296,8 @@ s3_upload_close(struct store_upload *handle, bool may_wait)
 static enum dicom_status
 put_parts(struct s3_upload *upload, const char *bytes, size_t length, char *etag, struct dicom_error *error)
 {
-	size_t part_size = upload->part_size > length / MAX_PARTS + 1 ? upload->part_size : length / MAX_PARTS + 1;
+	size_t part_size =
+		upload->part_size > length / MAX_PARTS + 1 ? upload->part_size : length / MAX_PARTS + 1;
 
 	if (begin(upload, error) != DICOM_OK)
 		return DICOM_FAILED;

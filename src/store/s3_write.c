@@ -65,7 +65,8 @@ s3_delete(struct store *store, const char *key, struct dicom_error *error)
 {
 	struct dicom_error own;
 	struct s3_request request = {0};
-	enum dicom_status status = s3_request_prepare(&request, (struct s3_store *) store, HTTP_DELETE, key, &own);
+	enum dicom_status status =
+		s3_request_prepare(&request, (struct s3_store *) store, HTTP_DELETE, key, &own);
 
 	if (status == DICOM_OK)
 		status = s3_request_run(&request, &own);
@@ -82,7 +83,8 @@ s3_delete(struct store *store, const char *key, struct dicom_error *error)
 void
 s3_add_put_headers(struct s3_request *request, const struct store_put_request *put)
 {
-	s3_request_header(request, "Content-Type", "%s", put->content_type ? put->content_type : "application/octet-stream");
+	s3_request_header(request, "Content-Type", "%s",
+					  put->content_type ? put->content_type : "application/octet-stream");
 	if (put->storage_class)
 		s3_request_header(request, "x-amz-storage-class", "%s", put->storage_class);
 }
@@ -176,15 +178,16 @@ is_our_own(struct s3_store *s3, const char *key, const void *bytes, size_t lengt
 		request.restart = restart_comparison;
 		request.receive = receive_comparison;
 		request.finish = finish_comparison;
-		same = s3_request_run(&request, NULL) == DICOM_OK && !comparison.differs && comparison.compared == length;
+		same = s3_request_run(&request, NULL) == DICOM_OK && !comparison.differs &&
+			   comparison.compared == length;
 	}
 	s3_request_close(&request);
 	return same;
 }
 
 enum dicom_status
-s3_put_whole(struct s3_store *s3, const struct store_put_request *put, const void *bytes, size_t length, char *etag,
-			 struct dicom_error *error)
+s3_put_whole(struct s3_store *s3, const struct store_put_request *put, const void *bytes, size_t length,
+			 char *etag, struct dicom_error *error)
 {
 	struct dicom_error own;
 	struct s3_request request = {0};

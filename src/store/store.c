@@ -27,7 +27,8 @@ enum dicom_status
 store_name_object(struct dicom_error *error, const struct store *store, const char *key)
 {
 	if (error)
-		snprintf(error->object, sizeof(error->object), "%s%s", store->location ? store->location : "", key ? key : "");
+		snprintf(error->object, sizeof(error->object), "%s%s", store->location ? store->location : "",
+				 key ? key : "");
 	return DICOM_FAILED;
 }
 
@@ -91,7 +92,8 @@ check_options(const struct store_options *options, struct dicom_error *error)
 		return dicom_hint(error, "write s3://bucket/prefix/ or file:///directory/");
 	}
 	if (options->max_requests < 0 || options->max_requests > 4096)
-		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "option max_requests must lie between 1 and 4096");
+		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION,
+						  "option max_requests must lie between 1 and 4096");
 	if (options->request_timeout_ms < 0 || options->connect_timeout_ms < 0 || options->max_retries < -1)
 		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "timeouts and retries cannot be negative");
 	return DICOM_OK;
@@ -233,7 +235,8 @@ store_read_open(struct store *store, const struct store_read_request *request, s
 }
 
 enum dicom_status
-store_read_result(struct store_read *read, size_t *length, struct store_object *object, struct dicom_error *error)
+store_read_result(struct store_read *read, size_t *length, struct store_object *object,
+				  struct dicom_error *error)
 {
 	return read->store->kind->read_result(read, length, object, error);
 }
@@ -249,7 +252,8 @@ store_read_close(struct store_read *read)
 
 /* Waits until a read has ended, and tells how. */
 static enum dicom_status
-finish_reading(struct store_read *read, size_t *length, struct store_object *object, struct dicom_error *error)
+finish_reading(struct store_read *read, size_t *length, struct store_object *object,
+			   struct dicom_error *error)
 {
 	enum dicom_status status;
 
@@ -260,8 +264,8 @@ finish_reading(struct store_read *read, size_t *length, struct store_object *obj
 }
 
 enum dicom_status
-store_read(struct store *store, const struct store_read_request *request, size_t *length, struct store_object *object,
-		   struct dicom_error *error)
+store_read(struct store *store, const struct store_read_request *request, size_t *length,
+		   struct store_object *object, struct dicom_error *error)
 {
 	struct store_read *read;
 	enum dicom_status status;
@@ -312,8 +316,8 @@ etag_room(char *etag, char *own)
 }
 
 enum dicom_status
-store_put(struct store *store, const struct store_put_request *request, const void *bytes, size_t length, char *etag,
-		  struct dicom_error *error)
+store_put(struct store *store, const struct store_put_request *request, const void *bytes, size_t length,
+		  char *etag, struct dicom_error *error)
 {
 	struct store_put_request own = with_part_size(request);
 	char own_etag[STORE_ETAG_SIZE];
@@ -329,7 +333,8 @@ store_upload_open(struct store *store, const struct store_put_request *request, 
 {
 	struct store_put_request own = with_part_size(request);
 
-	if (check_put(request, error) != DICOM_OK || store->kind->upload_open(store, &own, upload, error) != DICOM_OK)
+	if (check_put(request, error) != DICOM_OK ||
+		store->kind->upload_open(store, &own, upload, error) != DICOM_OK)
 		return DICOM_FAILED;
 	(*upload)->store = store;
 	link_handle(&store->uploads, &(*upload)->link);
@@ -381,15 +386,17 @@ store_copy(struct store *source, const char *source_key, const char *if_match, s
 enum dicom_status
 store_delete(struct store *store, const char *key, struct dicom_error *error)
 {
-	return store->kind->delete(store, key, error);
+	return store->kind->delete (store, key, error);
 }
 
 enum dicom_status
-store_set_storage_class(struct store *store, const char *key, const char *storage_class, struct dicom_error *error)
+store_set_storage_class(struct store *store, const char *key, const char *storage_class,
+						struct dicom_error *error)
 {
 	if (!store->kind->set_storage_class)
 	{
-		dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "a store of kind %s has no storage classes", store->kind->scheme);
+		dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "a store of kind %s has no storage classes",
+				   store->kind->scheme);
 		return store_name_object(error, store, key);
 	}
 	return store->kind->set_storage_class(store, key, storage_class, error);

@@ -20,8 +20,8 @@ struct store_kind
 	 * Allocates the store. On DICOM_OK store.c sets kind, host and location afterwards; a kind that needs them earlier
 	 * takes them from the arguments. `host` has its wait filled in always, location its last slash.
 	 */
-	enum dicom_status (*open)(const struct store_options *options, const struct store_host *host, struct store **store,
-							  struct dicom_error *error);
+	enum dicom_status (*open)(const struct store_options *options, const struct store_host *host,
+							  struct store **store, struct dicom_error *error);
 	void (*close)(struct store *store); /* every handle has been closed before */
 
 	/* NULL where the kind never waits: -1, -1, and done at once. */
@@ -31,7 +31,8 @@ struct store_kind
 
 	enum dicom_status (*list_open)(struct store *store, const struct store_list_request *request,
 								   struct store_list **list, struct dicom_error *error);
-	enum dicom_status (*list_next)(struct store_list *list, struct store_object *object, struct dicom_error *error);
+	enum dicom_status (*list_next)(struct store_list *list, struct store_object *object,
+								   struct dicom_error *error);
 	void (*list_close)(struct store_list *list);
 
 	enum dicom_status (*read_open)(struct store *store, const struct store_read_request *request,
@@ -48,13 +49,14 @@ struct store_kind
 	enum dicom_status (*upload_write)(struct store_upload *upload, const void *bytes, size_t length,
 									  struct dicom_error *error);
 	enum dicom_status (*upload_finish)(struct store_upload *upload, char *etag, struct dicom_error *error);
-	void (*upload_close)(struct store_upload *upload, bool may_wait); /* may_wait is false within store_close() */
+	void (*upload_close)(struct store_upload *upload,
+						 bool may_wait); /* may_wait is false within store_close() */
 
 	enum dicom_status (*head)(struct store *store, const char *key, struct store_object *object,
 							  struct dicom_error *error);
-	enum dicom_status (*copy)(struct store *source, const char *source_key, const char *if_match, struct store *target,
-							  const char *target_key, const char *storage_class, char *etag,
-							  struct dicom_error *error); /* both are of this kind */
+	enum dicom_status (*copy)(struct store *source, const char *source_key, const char *if_match,
+							  struct store *target, const char *target_key, const char *storage_class,
+							  char *etag, struct dicom_error *error); /* both are of this kind */
 	enum dicom_status (*delete)(struct store *store, const char *key, struct dicom_error *error);
 
 	/* NULL: INVALID_OPTION. */
@@ -62,7 +64,7 @@ struct store_kind
 										   struct dicom_error *error);
 };
 
-#define STORE_ETAG_SIZE			128
+#define STORE_ETAG_SIZE         128
 #define STORE_DEFAULT_PART_SIZE ((size_t) 8 * 1024 * 1024)
 
 /* Links of a handle in its store; kept by store.c. */
@@ -87,7 +89,7 @@ struct store
 struct store_list
 {
 	struct store_link link; /* first */
-	struct store *store;	/* set by store.c after list_open; likewise below */
+	struct store *store;    /* set by store.c after list_open; likewise below */
 };
 
 struct store_read
@@ -106,7 +108,8 @@ extern const struct store_kind store_kind_s3;
 extern const struct store_kind store_kind_file;
 
 /* Names the object that an error is about: location and key. Returns DICOM_FAILED. error may be NULL. */
-extern enum dicom_status store_name_object(struct dicom_error *error, const struct store *store, const char *key);
+extern enum dicom_status store_name_object(struct dicom_error *error, const struct store *store,
+										   const char *key);
 
 /* The wait of a host that has none: poll(2); a signal ends it early, without interrupting. */
 extern bool store_poll(void *arg, int fd, int timeout_ms);

@@ -58,7 +58,8 @@ on_end(void *arg, const XML_Char *name)
 
 	if (xml->failed)
 		return;
-	if (xml->text.failed || !xml->element(xml->arg, xml->path, xml->text.length ? xml->text.data : "", xml->text.length))
+	if (xml->text.failed ||
+		!xml->element(xml->arg, xml->path, xml->text.length ? xml->text.data : "", xml->text.length))
 	{
 		refuse(xml);
 		return;
@@ -84,7 +85,8 @@ on_text(void *arg, const XML_Char *text, int length)
 }
 
 static void XMLCALL
-on_doctype(void *arg, const XML_Char *name, const XML_Char *system, const XML_Char *public, int has_internal_subset)
+on_doctype(void *arg, const XML_Char *name, const XML_Char *system, const XML_Char *public,
+		   int has_internal_subset)
 {
 	refuse(arg);
 }

@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define XML_MAX_DEPTH	 16
-#define XML_MAX_PATH	 256
-#define XML_MAX_TEXT	 (64 * 1024)
+#define XML_MAX_DEPTH    16
+#define XML_MAX_PATH     256
+#define XML_MAX_TEXT     (64 * 1024)
 #define XML_MAX_DOCUMENT (32 * 1024 * 1024)
 
 struct xml;
@@ -39,7 +39,7 @@ extern void xml_close(struct xml *xml);
 struct xml_wanted
 {
 	const char *path;
-	char *text;	 /* empty where the document has no such element, or it does not fit */
+	char *text;  /* empty where the document has no such element, or it does not fit */
 	size_t size; /* of text, the NUL included */
 };
 

@@ -23,8 +23,9 @@ require(int holds)
 static void
 open_store(void)
 {
-	struct store_options options = {
-		.location = "s3://bucket/in/", .endpoint = "http://127.0.0.1:1", .credentials = STORE_CREDENTIALS_ANONYMOUS};
+	struct store_options options = {.location = "s3://bucket/in/",
+									.endpoint = "http://127.0.0.1:1",
+									.credentials = STORE_CREDENTIALS_ANONYMOUS};
 	struct store *store;
 
 	if (s3)
@@ -58,7 +59,8 @@ take_page(struct store_list *list)
 static void
 answer_list(const uint8_t *data, size_t size, size_t piece)
 {
-	struct store_list_request wanted = {.prefix = piece & 1 ? "a" : NULL, .end_before = piece & 2 ? "m" : NULL, .limit = piece & 4 ? 3 : 0};
+	struct store_list_request wanted = {
+		.prefix = piece & 1 ? "a" : NULL, .end_before = piece & 2 ? "m" : NULL, .limit = piece & 4 ? 3 : 0};
 	struct http_answer answer = {.status = 200, .headers = ""};
 	struct dicom_error error;
 	struct store_list *list;

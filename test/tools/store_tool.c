@@ -78,7 +78,8 @@ print_object(const struct store_object *object)
 		printf("\t?");
 	else
 		printf("\t%" PRIu64, object->size);
-	printf("\t%s\t%" PRId64 "\t%s\n", object->etag ? object->etag : "", object->last_modified, object->storage_class);
+	printf("\t%s\t%" PRId64 "\t%s\n", object->etag ? object->etag : "", object->last_modified,
+		   object->storage_class);
 }
 
 /* --- options --- */
@@ -86,7 +87,8 @@ print_object(const struct store_object *object)
 static bool
 set_enumerated(const char *name, const char *value)
 {
-	static const char *const sources[] = {"auto", "mapping", "environment", "profile", "instance", "anonymous"};
+	static const char *const sources[] = {"auto",    "mapping",  "environment",
+										  "profile", "instance", "anonymous"};
 	static const char *const styles[] = {"auto", "path", "virtual"};
 	int i;
 
@@ -209,7 +211,8 @@ run_get(struct store *store, char **arguments)
 {
 	uint64_t offset = arguments[1] ? strtoull(arguments[1], NULL, 10) : 0;
 	size_t wanted = arguments[1] && arguments[2] ? strtoull(arguments[2], NULL, 10) : 64 * 1024 * 1024;
-	struct store_read_request request = {.key = arguments[0], .offset = offset, .length = wanted, .if_match = if_match};
+	struct store_read_request request = {
+		.key = arguments[0], .offset = offset, .length = wanted, .if_match = if_match};
 	struct store_object object;
 	struct dicom_error error;
 	size_t length;
@@ -221,8 +224,9 @@ run_get(struct store *store, char **arguments)
 	else
 	{
 		fwrite(request.buffer, 1, length, stdout);
-		fprintf(stderr, "length=%zu size=%" PRId64 " etag=%s class=%s modified=%" PRId64 "\n", length, (int64_t) object.size,
-				object.etag ? object.etag : "", object.storage_class, object.last_modified);
+		fprintf(stderr, "length=%zu size=%" PRId64 " etag=%s class=%s modified=%" PRId64 "\n", length,
+				(int64_t) object.size, object.etag ? object.etag : "", object.storage_class,
+				object.last_modified);
 	}
 	free(request.buffer);
 	return status;
@@ -362,11 +366,12 @@ run_copy(struct store *store, char **arguments)
 			return report(&error);
 	}
 	if (arguments[2])
-		status = s3_copy_in_parts((struct s3_store *) store, arguments[0], if_match, (struct s3_store *) target,
-								  arguments[1], put_request.storage_class, strtoull(arguments[2], NULL, 10), etag,
-								  &error);
+		status = s3_copy_in_parts((struct s3_store *) store, arguments[0], if_match,
+								  (struct s3_store *) target, arguments[1], put_request.storage_class,
+								  strtoull(arguments[2], NULL, 10), etag, &error);
 	else
-		status = store_copy(store, arguments[0], if_match, target, arguments[1], put_request.storage_class, etag, &error);
+		status = store_copy(store, arguments[0], if_match, target, arguments[1], put_request.storage_class,
+							etag, &error);
 	if (target != store)
 		store_close(target);
 	if (status != DICOM_OK)
@@ -380,7 +385,8 @@ run_class(struct store *store, char **arguments)
 {
 	struct dicom_error error;
 
-	return store_set_storage_class(store, arguments[0], arguments[1], &error) == DICOM_OK ? 0 : report(&error);
+	return store_set_storage_class(store, arguments[0], arguments[1], &error) == DICOM_OK ? 0
+																						  : report(&error);
 }
 
 /* --- reading many objects side by side: read COUNT LENGTH KEY... goes through the keys until COUNT reads have been made --- */
@@ -510,10 +516,10 @@ print_statistics(const struct store *store)
 	const struct store_statistics *s = store_statistics(store);
 
 	fprintf(stderr,
-			"list=%" PRIu64 " get=%" PRIu64 " head=%" PRIu64 " put=%" PRIu64 " other=%" PRIu64 " retries=%" PRIu64
-			" listed=%" PRIu64 " received=%" PRIu64 " sent=%" PRIu64 "\n",
-			s->list_requests, s->get_requests, s->head_requests, s->put_requests, s->other_requests, s->retries,
-			s->objects_listed, s->bytes_received, s->bytes_sent);
+			"list=%" PRIu64 " get=%" PRIu64 " head=%" PRIu64 " put=%" PRIu64 " other=%" PRIu64
+			" retries=%" PRIu64 " listed=%" PRIu64 " received=%" PRIu64 " sent=%" PRIu64 "\n",
+			s->list_requests, s->get_requests, s->head_requests, s->put_requests, s->other_requests,
+			s->retries, s->objects_listed, s->bytes_received, s->bytes_sent);
 }
 
 static const struct
@@ -522,9 +528,9 @@ static const struct
 	int arguments; /* at least */
 	int (*run)(struct store *store, char **arguments);
 } commands[] = {
-	{"list", 0, run_list},	   {"get", 1, run_get},		{"put", 1, run_put},   {"upload", 1, run_upload}, {"head", 1, run_head},
-	{"delete", 1, run_delete}, {"copy", 2, run_copy},	{"class", 2, run_class}, {"read", 3, run_read},
-	{"fill", 3, run_fill},
+	{"list", 0, run_list}, {"get", 1, run_get},       {"put", 1, run_put},   {"upload", 1, run_upload},
+	{"head", 1, run_head}, {"delete", 1, run_delete}, {"copy", 2, run_copy}, {"class", 2, run_class},
+	{"read", 3, run_read}, {"fill", 3, run_fill},
 };
 
 static int

@@ -65,8 +65,10 @@ UNIT_TEST(s3_url_styles)
 	CHECK_STRING(url("s3://raw/a/b", http, STORE_URL_PATH, "k"), "http://127.0.0.1:9000/raw/a/b/k");
 	CHECK_STRING(url("s3://raw/a/b/", http, STORE_URL_PATH, "/k"), "http://127.0.0.1:9000/raw/a/b//k");
 	CHECK_STRING(url("s3://raw", http, STORE_URL_VIRTUAL, "k"), failure(DICOM_ERROR_INVALID_OPTION));
-	CHECK_STRING(url("s3://raw", "http://localhost:9000", STORE_URL_VIRTUAL, "k"), "http://raw.localhost:9000/k");
-	CHECK_STRING(url("s3://raw", "http://localhost:9000", STORE_URL_VIRTUAL, NULL), "http://raw.localhost:9000/");
+	CHECK_STRING(url("s3://raw", "http://localhost:9000", STORE_URL_VIRTUAL, "k"),
+				 "http://raw.localhost:9000/k");
+	CHECK_STRING(url("s3://raw", "http://localhost:9000", STORE_URL_VIRTUAL, NULL),
+				 "http://raw.localhost:9000/");
 	CHECK_STRING(url("s3://raw", "https://h.example/s3/", STORE_URL_PATH, "k"), "https://h.example/s3/raw/k");
 }
 
@@ -81,9 +83,12 @@ UNIT_TEST(s3_url_of_aws)
 	CHECK_STRING(url_of(&options, "k"), "https://raw.s3.cn-north-1.amazonaws.com.cn/in/k");
 	options.region = "evil.org/";
 	CHECK_STRING(url_of(&options, "k"), failure(DICOM_ERROR_INVALID_OPTION));
-	CHECK_STRING(url("s3://with.dots", NULL, STORE_URL_AUTO, "k"), "https://s3.us-east-1.amazonaws.com/with.dots/k");
-	CHECK_STRING(url("s3://Upper_case", NULL, STORE_URL_AUTO, "k"), "https://s3.us-east-1.amazonaws.com/Upper_case/k");
-	CHECK_STRING(url("s3://raw", "http://s3.example.org", STORE_URL_AUTO, "k"), "http://s3.example.org/raw/k");
+	CHECK_STRING(url("s3://with.dots", NULL, STORE_URL_AUTO, "k"),
+				 "https://s3.us-east-1.amazonaws.com/with.dots/k");
+	CHECK_STRING(url("s3://Upper_case", NULL, STORE_URL_AUTO, "k"),
+				 "https://s3.us-east-1.amazonaws.com/Upper_case/k");
+	CHECK_STRING(url("s3://raw", "http://s3.example.org", STORE_URL_AUTO, "k"),
+				 "http://s3.example.org/raw/k");
 }
 
 UNIT_TEST(s3_url_encodes_keys_and_normalises_nothing)
@@ -100,7 +105,8 @@ UNIT_TEST(s3_url_encodes_keys_and_normalises_nothing)
 UNIT_TEST(s3_url_refuses_what_is_no_bucket)
 {
 	const char *http = "http://h.example";
-	const char *const bad[] = {"s3://", "s3:///key", "s3://..", "s3://.", "s3://a b", "s3://a?b", "s3://a@b", "s3://a%2f"};
+	const char *const bad[] = {"s3://",    "s3:///key", "s3://..",  "s3://.",
+							   "s3://a b", "s3://a?b",  "s3://a@b", "s3://a%2f"};
 	size_t i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -162,7 +168,8 @@ UNIT_TEST(s3_content_ranges)
 {
 	uint64_t first, last, size;
 
-	CHECK(s3_parse_content_range("bytes 0-9/100", &first, &last, &size) && first == 0 && last == 9 && size == 100);
+	CHECK(s3_parse_content_range("bytes 0-9/100", &first, &last, &size) && first == 0 && last == 9 &&
+		  size == 100);
 	CHECK(s3_parse_content_range("bytes 5-5/*", &first, &last, &size) && size == STORE_SIZE_UNKNOWN);
 	CHECK(s3_parse_content_range("bytes */7", &first, &last, &size) && first > last && size == 7);
 	CHECK(!s3_parse_content_range("bytes 9-0/100", &first, &last, &size));
@@ -217,7 +224,8 @@ UNIT_TEST(s3_keys_are_decoded)
 
 UNIT_TEST(http_headers_are_found)
 {
-	struct http_answer answer = {.headers = "ETag: \"x\"\r\nContent-Length:5\r\nX-Empty:\r\nx-long:  a b \t\r\n\r\n"};
+	struct http_answer answer = {
+		.headers = "ETag: \"x\"\r\nContent-Length:5\r\nX-Empty:\r\nx-long:  a b \t\r\n\r\n"};
 	char value[8];
 	size_t length;
 

@@ -48,7 +48,8 @@ accepts(const char *document)
 
 UNIT_TEST(xml_tells_paths_and_texts)
 {
-	const char *document = "<?xml version=\"1.0\"?>\n<a xmlns=\"x\"><b>1 &amp; 2</b><c><d>&#x41;</d></c><b/></a>\n";
+	const char *document =
+		"<?xml version=\"1.0\"?>\n<a xmlns=\"x\"><b>1 &amp; 2</b><c><d>&#x41;</d></c><b/></a>\n";
 	struct seen seen;
 	size_t piece;
 
@@ -131,8 +132,9 @@ UNIT_TEST(xml_extracts_what_is_wanted)
 	char code[16];
 	char key[16];
 	char tiny[4];
-	struct xml_wanted wanted[] = {
-		{"Error/Code", code, sizeof(code)}, {"Error/Region", key, sizeof(key)}, {"Error/Code", tiny, sizeof(tiny)}};
+	struct xml_wanted wanted[] = {{"Error/Code", code, sizeof(code)},
+								  {"Error/Region", key, sizeof(key)},
+								  {"Error/Code", tiny, sizeof(tiny)}};
 
 	CHECK(xml_extract(document, strlen(document), wanted, 3));
 	CHECK_STRING(code, "NoSuchKey");
