@@ -71,7 +71,7 @@ put(const struct place *place, const char *key, const char *content)
 		printf("# %s: %s\n", key, error.message);
 }
 
-/* The keys of a listing, each followed by a blank; or the code of its failure. */
+/* The keys of a listing, each followed by a blank; then whether it was refused, or failed otherwise. */
 static void
 list_keys(const struct place *place, const struct store_list_request *request, struct dicom_buffer *keys)
 {
@@ -85,7 +85,7 @@ list_keys(const struct place *place, const struct store_list_request *request, s
 	while ((status = store_list_next(list, &object, &error)) == DICOM_OK)
 		dicom_buffer_printf(keys, "%s ", object.key);
 	if (status == DICOM_FAILED)
-		dicom_buffer_printf(keys, "failed %d", error.code);
+		dicom_buffer_append_string(keys, error.code == DICOM_ERROR_ACCESS_DENIED ? "refused" : "failed");
 	store_list_close(list);
 }
 
@@ -399,7 +399,7 @@ UNIT_TEST(file_store_unreadable)
 	else
 	{
 		CHECK(chmod(path_of(&place, "d"), 0) == 0);
-		check_listing(&place, NULL, NULL, NULL, "a failed 11");
+		check_listing(&place, NULL, NULL, NULL, "a refused");
 		CHECK(read_code(&place, "d/b", NULL) == DICOM_ERROR_ACCESS_DENIED);
 	}
 	close_place(&place);
