@@ -47,7 +47,7 @@ build/fdw/entity_types.sql: src/fdw/make_entities.py src/fdw/entities.tsv $(DICO
 $(OBJS): build/dicom/dictionary_data.h build/fdw/entity_columns.h $(wildcard src/*/*.h)
 
 $(EXTENSION)--$(EXTVERSION).sql: $(MODULE_SQL)
-	{ echo '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $^; } >$@.new && mv $@.new $@
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $^; } >$@.new && mv $@.new $@
 
 .PHONY: format lint
 format:

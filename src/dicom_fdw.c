@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "pg/compat.h"
-#include "fmgr.h"
 
 #include "pg/settings.h"
 

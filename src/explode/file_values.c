@@ -6,7 +6,6 @@
 
 #include "../pg/compat.h"
 #include "catalog/pg_type.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -30,10 +29,10 @@ struct file
 	struct pg_handle *tie;
 };
 
-PG_FUNCTION_INFO_V1(dicom_elements_of_file);
-PG_FUNCTION_INFO_V1(dicom_dataset_of_file);
-PG_FUNCTION_INFO_V1(dicom_value_of_file);
-PG_FUNCTION_INFO_V1(dicom_error_of_file);
+SQL_FUNCTION(dicom_elements_of_file);
+SQL_FUNCTION(dicom_dataset_of_file);
+SQL_FUNCTION(dicom_value_of_file);
+SQL_FUNCTION(dicom_error_of_file);
 
 static void
 close_file(void *arg)

@@ -7,7 +7,6 @@
 
 #include "postgres.h"
 
-#include "fmgr.h"
 #include "funcapi.h"
 #include "utils/tuplestore.h"
 

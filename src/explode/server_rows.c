@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "../pg/compat.h"
-#include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -93,7 +92,7 @@ explode(FunctionCallInfo fcinfo, enum entity_kind entity)
 }
 
 #define EXPLODE_FUNCTION(name, entity)                                                                                 \
-	PG_FUNCTION_INFO_V1(name);                                                                                         \
+	SQL_FUNCTION(name);                                                                                         \
 	Datum name(PG_FUNCTION_ARGS)                                                                                       \
 	{                                                                                                                  \
 		return explode(fcinfo, entity);                                                                                \

@@ -5,14 +5,13 @@
 #include "postgres.h"
 
 #include "../pg/compat.h"
-#include "fmgr.h"
 #include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "fdw.h"
 
-PG_FUNCTION_INFO_V1(dicom_fdw_handler);
+SQL_FUNCTION(dicom_fdw_handler);
 
 static void
 refuse_write(const char *table)

@@ -2,7 +2,7 @@
  * compat.h
  *	  What differs between PostgreSQL 14 and 18. Every other file is written for the newest form.
  *
- * To be included behind postgres.h and before fmgr.h.
+ * To be included right behind postgres.h, because it changes what fmgr.h says.
  */
 #ifndef PG_COMPAT_H
 #define PG_COMPAT_H
@@ -19,6 +19,13 @@
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
 #endif
+
+#include "fmgr.h"
+
+/* Declares a function that SQL calls: PG_FUNCTION_INFO_V1, visible in every version. */
+#define SQL_FUNCTION(name)                                                                                             \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                                   \
+	PG_FUNCTION_INFO_V1(name)
 
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"

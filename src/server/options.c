@@ -12,7 +12,6 @@
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
-#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/varlena.h"
 
@@ -80,7 +79,7 @@ static const struct option_kind option_kinds[] = {
 	{"url_style", ForeignServerRelationId, check_word, option_url_style_words},
 };
 
-PG_FUNCTION_INFO_V1(dicom_fdw_validator);
+SQL_FUNCTION(dicom_fdw_validator);
 
 /* A distance of more than half of what was written is no likeness. */
 void
