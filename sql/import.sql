@@ -1,5 +1,7 @@
 -- IMPORT FOREIGN SCHEMA makes the seven entities, typed by VR and VM.
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS dicom_fdw;
+RESET client_min_messages;
 CREATE SERVER import FOREIGN DATA WRAPPER dicom_fdw OPTIONS (location 's3://bucket/');
 CREATE SCHEMA imported;
 IMPORT FOREIGN SCHEMA dicom FROM SERVER import INTO imported;

@@ -1,5 +1,7 @@
 -- Options are checked when they are set, and a typing error is told what was meant.
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS dicom_fdw;
+RESET client_min_messages;
 \set VERBOSITY default
 -- a server needs a location, and one that can be read
 CREATE SERVER wrong FOREIGN DATA WRAPPER dicom_fdw;
@@ -55,4 +57,5 @@ UPDATE fitting SET key = 'x';
 DELETE FROM fitting;
 COPY fitting FROM '/dev/null';
 
+SET client_min_messages = warning;
 DROP SERVER options CASCADE;

@@ -80,6 +80,17 @@ to_server(const char *text)
 	return text_to_server(text, &length, NULL);
 }
 
+/* The lower half's hints are phrases; PostgreSQL's are sentences. */
+static char *
+sentence(const char *phrase)
+{
+	char *text = pstrdup(to_server(phrase));
+	int length = strlen(text);
+
+	text[0] = pg_toupper((unsigned char) text[0]);
+	return length > 0 && strchr(".?!", text[length - 1]) ? text : psprintf("%s.", text);
+}
+
 void
 report_error(const struct dicom_error *error)
 {
@@ -91,7 +102,7 @@ report_error(const struct dicom_error *error)
 					error->object[0] ? errdetail("Object: %s%s%s", to_server(error->object), *place ? ", " : "", place)
 					: *place		 ? errdetail("At %s.", place)
 									 : 0,
-					error->hint[0] ? errhint("%s", to_server(error->hint)) : 0));
+					error->hint[0] ? errhint("%s", sentence(error->hint)) : 0));
 }
 
 char *
