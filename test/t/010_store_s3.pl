@@ -164,7 +164,7 @@ fails_with('TLS', 'tls_ca', 'TLS that nobody vouches for', [@raw, "endpoint=$htt
 fails_with('TLS', 'tls_ca', 'TLS that somebody else vouches for', [@raw, "endpoint=$https", "tls_ca=$tls/stranger.pem"], 'list');
 fails_with('TLS', 'PEM', 'a file without certificates', [@raw, "endpoint=$https", "tls_ca=$0"], 'list');
 fails_with('TLS', 'tls_ca', 'a file that is not there', [@raw, "endpoint=$https", 'tls_ca=/nowhere'], 'list');
-fails_with('TLS', 'names the host', 'a certificate for another name',
+fails_with('TLS', 'name the host', 'a certificate for another name',
 	['location=s3://other', "endpoint=$https", "tls_ca=$tls/localhost.pem", 'url_style=virtual'], 'list');
 fails_with('NETWORK', 'check option endpoint', 'a server that is not up', [@raw, 'endpoint=http://127.0.0.1:1', 'max_retries=1'], 'list');
 fails_with('NETWORK', 'name resolution', 'a name that is none', [@raw, 'endpoint=http://nowhere.invalid', 'max_retries=1'], 'list');

@@ -12,8 +12,9 @@ use Time::HiRes qw(sleep time);
 my $port = S3Server::free_ports();
 $SIG{PIPE} = 'IGNORE';
 
-# What is never sent: a byte of it. The server waits instead.
+# Never sent: the server waits instead, for good or for a while.
 my $silence = "\0silence\0";
+my $pause = "\0pause\0";
 
 sub serve_one
 {
@@ -25,9 +26,10 @@ sub serve_one
 		my $want = $1 + index($request, "\r\n\r\n") + 4;
 		while (length $request < $want) { sysread $client, $request, 65536, length $request or return }
 	}
-	for my $piece (split /(\Q$silence\E)/, $answer)
+	for my $piece (split /(\Q$silence\E|\Q$pause\E)/, $answer)
 	{
 		if ($piece eq $silence) { sleep 20; return }
+		if ($piece eq $pause) { sleep 11; next }
 		syswrite $client, $piece;
 	}
 }
@@ -216,6 +218,25 @@ is($out, "c\n", 'an error under status 200 is one');
 like($err, qr/^ACCESS_DENIED \|.*\| 1$/m, 'and is told');
 ($status, undef, $err) = against([ answer(200, '') ], ['max_retries=1'], 'copy', 'a', 'b');
 like($err, qr/^PROTOCOL \|/m, 'no answer under status 200 is no copy');
+
+# --- keys that expire during a listing ---
+
+{
+	my $file = "$FindBin::Bin/../../build/credentials.test";
+	open my $credentials, '>', $file or die;
+	print $credentials "[default]\naws_access_key_id = old\naws_secret_access_key = s\naws_session_token = t\n";
+	close $credentials;
+	local $ENV{AWS_SHARED_CREDENTIALS_FILE} = $file;
+	my @ambient = ('credentials=profile', 'access_key_id=', 'secret_access_key=', 'request_timeout_ms=20000');
+	my $expired = error_answer(400, 'ExpiredToken');
+
+	($err) = lists('keys that expire are asked for again', [ answer(200, page(more('t'), 'a')), $pause . $expired, answer(200, page($done, 'b')) ],
+		qr/^a b $/, @ambient);
+	like($err, qr/^list=3 .*retries=1 /m, 'once');
+	lists('keys that expire at once', [$expired], qr/^CREDENTIALS \|.*expired.*\| 1$/m, @ambient);
+	lists('keys that expire again', [ answer(200, page(more('t'), 'a')), $pause . $expired, $expired ], qr/^CREDENTIALS \|.*\| 2$/m, @ambient);
+	unlink $file;
+}
 
 # --- an interrupt ends every wait ---
 
