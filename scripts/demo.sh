@@ -46,10 +46,16 @@ start_server()
 	"$bin/createdb" -h "$work" -p $DICOM_FDW_PORT -U postgres demo
 }
 
-# Where the package keeps its sample files, wherever Python looks for packages here.
+# Where the package keeps its sample files: Debian's place, or wherever Python looks for packages here.
 sample_files()
 {
-	python3 -c 'import os, pydicom.data; print(os.path.dirname(pydicom.data.__file__))'
+	local debian=/usr/lib/python3/dist-packages/pydicom/data
+
+	if [ -d $debian ]; then
+		echo $debian
+	else
+		python3 -c 'import os, pydicom.data; print(os.path.dirname(pydicom.data.__file__))'
+	fi
 }
 
 case $action in
@@ -59,8 +65,7 @@ case $action in
 esac
 
 echo "building ..."
-# Without the LLVM bitcode that `make` would make besides: nothing here is slow enough to be compiled just in time.
-installed=$(scripts/private_install.sh "$tree" with_llvm=no)
+installed=$(scripts/private_install.sh "$tree")
 printf '%s' "${installed#"$tree/"}" >"$work/bin"
 bin=$installed
 client[0]=$bin/psql

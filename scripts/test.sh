@@ -190,7 +190,7 @@ regress()
 	tests=$(basename -s .sql sql/*.sql)
 	# shellcheck disable=SC2086
 	as_user "$pgxs/test/regress/pg_regress" --bindir="$DICOM_TEST_BIN" --inputdir="$top" --outputdir="$work" \
-		--temp-instance="$work/regress" --temp-config="$work/regress.conf" --dbname=contrib_regression $tests
+		--temp-instance="$work/regress" --temp-config="$work/regress.conf" --encoding=UTF8 --no-locale --dbname=contrib_regression $tests
 }
 
 regress_as_tap()
