@@ -24,6 +24,9 @@ IMPORT FOREIGN SCHEMA dicom FROM SERVER scans INTO dicom_raw;
 SELECT patient_id, patient_name, patient_birth_date, patient_sex, patient_weight
 FROM dicom_raw.patients
 ORDER BY patient_id;
+
+-- A WARNING has told of files that are no DICOM. The queries below would say the same again.
+SET client_min_messages = error;
 \set ECHO none
 
 \echo
@@ -138,12 +141,13 @@ ORDER BY filename;
 \echo
 \echo '== A whole data set as JSON (the DICOM JSON Model), queried with SQL/JSON =='
 \echo
-\set image :files '/test_files/CT_small.dcm'
+\set plan :files '/test_files/rtplan.dcm'
 \set ECHO queries
-SELECT jsonb_pretty(jsonb_path_query_first(data, '$."00081140".Value[0]')) AS first_referenced_image,
-	data #>> '{00100010,Value,0,Alphabetic}' AS patient_name,
-	dicom.value(bytes, 'PixelSpacing') AS pixel_spacing
-FROM pg_read_binary_file(:'image') AS bytes, dicom.dataset(bytes) AS data;
+SELECT data #>> '{300A0002,Value,0}' AS plan_label,
+	beam #>> '{300A00C2,Value,0}' AS beam,
+	jsonb_path_query_array(beam, '$."300A0111".Value[*]."300A0134".Value[0]') AS cumulative_meterset_weights,
+	dicom.value(bytes, 'PatientName') AS patient_name
+FROM pg_read_binary_file(:'plan') AS bytes, dicom.dataset(bytes) AS data, jsonb_path_query(data, '$."300A00B0".Value[*]') AS beam;
 \set ECHO none
 
 \echo
