@@ -278,7 +278,7 @@ explain_counters(struct scan *scan, ExplainState *es)
 	ExplainPropertyInteger("Objects Opened", NULL, counters->opened, es);
 	explain_count(es, "Objects Skipped", counters->skipped);
 	explain_count(es, "Objects Damaged", counters->damaged);
-	explain_count(es, "Objects Vanished", counters->vanished);
+	explain_count(es, "Objects Not Found", counters->vanished);
 	explain_count(es, "Objects Without Key", counters->without_key);
 	explain_count(es, "Duplicates Removed", counters->duplicates);
 	explain_count(es, "Rows Spilled", counters->spilled);

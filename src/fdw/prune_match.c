@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "../pg/compat.h"
 #include "access/stratnum.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
@@ -13,7 +14,6 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
-#include "utils/pg_locale.h"
 #include "utils/typcache.h"
 
 #include "prune.h"
@@ -59,7 +59,7 @@ strategy_of(Oid operator, Oid type, Oid right)
 bool
 prune_is_byte_order(Oid collation)
 {
-	return OidIsValid(collation) && lc_collate_is_c(collation) && GetDatabaseEncoding() == PG_UTF8;
+	return OidIsValid(collation) && collation_is_c(collation) && GetDatabaseEncoding() == PG_UTF8;
 }
 
 static bool

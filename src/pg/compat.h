@@ -61,6 +61,13 @@ scan_check_as_user(ForeignScanState *node, EState *estate)
 }
 #endif
 
+#include "utils/pg_locale.h"
+#if PG_VERSION_NUM >= 180000
+#define collation_is_c(collation) (pg_newlocale_from_collation(collation)->collate_is_c)
+#else
+#define collation_is_c(collation) lc_collate_is_c(collation)
+#endif
+
 /* ANALYZE's pause. */
 #if PG_VERSION_NUM >= 180000
 #define analyze_delay_point() vacuum_delay_point(true)

@@ -135,7 +135,7 @@ convert_lossy(const char *text, int *length, uint64 *replaced)
 		done += converted;
 		if (done < *length)
 		{
-			done += pg_encoding_mblen_bounded(PG_UTF8, text + done);
+			done = Min(*length, done + pg_utf_mblen((const unsigned char *) text + done));
 			out[used++] = '?';
 			out[used] = '\0';
 			if (replaced)
