@@ -140,7 +140,7 @@ sub stop
 	{
 		open my $handle, '<', $file or next;
 		my $pid = <$handle>;
-		kill 'KILL', $pid + 0 if $pid;
+		kill '-KILL', $pid + 0 if $pid; # each leads a group: some have workers
 	}
 	remove_tree($self->{directory});
 }

@@ -182,6 +182,7 @@ gets('and has not so much', [ answer(200, '0123456789ab') ], qr/^got ab, length=
 gets('nor anything', [ answer(200, '0123') ], qr/^got , length=0 size=4/);
 gets('and has far more', [ answer(200, '0123456789abcdefghij' x 100_000) ], qr/^got abcde, length=5 size=2000000/);
 gets('another range', [ part('11-15/100', 'abcde') ], qr/^PROTOCOL \|.*11-15.*10-14.*s3:\/\/bucket\/in\/k \| 3$/m);
+gets('a range that begins later', [ part('11-14/100', 'bcde') ], qr/^PROTOCOL \|/m);
 gets('a longer range', [ part('10-20/100', 'abcdefghijk') ], qr/^PROTOCOL \|/m);
 gets('a shorter range', [ part('10-12/100', 'abc') ], qr/^PROTOCOL \|/m);
 gets('more bytes than announced', [ part('10-14/100', 'abcdefgh') ], qr/^PROTOCOL \|.*more/m);
