@@ -2,7 +2,7 @@
  * distinct.c
  *	  Which keys were seen.
  *
- * A spilled row is a MinimalTuple whose first column is the key's hash as bytea, followed by the row. A level of
+ * A spilled row is a MinimalTuple whose first two columns are the key's hash, followed by the row. A level of
  * partitions is worked off one by one: each begins with an empty table, and what does not fit even then spills again,
  * by the next bits of the hash.
  */
@@ -56,7 +56,7 @@ struct distinct
 	MemoryContext context;
 	MemoryContext table_context;
 	struct seen_hash *seen;
-	size_t limit; /* bytes for the table */
+	size_t limit; /* bytes for the table: work_mem */
 	uint64 seed;
 	struct key_hash last;
 	TupleDesc spill_descriptor;
@@ -106,13 +106,11 @@ distinct_create(TupleDesc descriptor, MemoryContext parent)
 	return distinct;
 }
 
-/* A table grows by doubling when it is nine tenths full; the old and the new one exist together then. */
+/* A table grows by doubling, half empty then, and the old and the new one exist together for a while. */
 static bool
-has_room(struct distinct *distinct)
+has_room(const struct distinct *distinct)
 {
-	if (distinct->seen->members < distinct->seen->grow_threshold)
-		return true;
-	return distinct->seen->size * sizeof(seen_entry) * 3 <= distinct->limit;
+	return distinct->seen->members * sizeof(seen_entry) * 4 < distinct->limit;
 }
 
 static enum distinct_verdict
@@ -223,23 +221,29 @@ read_spilled(struct distinct *distinct, Datum *values, bool *nulls)
 	memcpy(nulls, distinct->slot->tts_isnull + 2, (natts - 2) * sizeof(bool));
 }
 
+/* A tuple from a file is allocated where we are, and the slot frees it at its next use: that must not be a row's memory. */
+static bool
+fetch_spilled(struct distinct *distinct)
+{
+	MemoryContext old = MemoryContextSwitchTo(distinct->context);
+	bool found;
+
+	if (distinct->slot == NULL)
+		distinct->slot = MakeSingleTupleTableSlot(distinct->spill_descriptor, &TTSOpsMinimalTuple);
+	found = distinct->current && tuplestore_gettupleslot(distinct->current->rows, true, false, distinct->slot);
+	MemoryContextSwitchTo(old);
+	return found;
+}
+
 bool
 distinct_next_spilled(struct distinct *distinct, Datum *values, bool *nulls)
 {
-	MemoryContext old;
-
 	if (distinct->spilled == 0)
 		return false;
-	if (distinct->slot == NULL)
-	{
-		old = MemoryContextSwitchTo(distinct->context);
-		distinct->slot = MakeSingleTupleTableSlot(distinct->spill_descriptor, &TTSOpsMinimalTuple);
-		MemoryContextSwitchTo(old);
-	}
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (distinct->current == NULL || !tuplestore_gettupleslot(distinct->current->rows, true, false, distinct->slot))
+		if (!fetch_spilled(distinct))
 		{
 			if (!open_next_partition(distinct))
 				return false;
