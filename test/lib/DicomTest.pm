@@ -212,6 +212,65 @@ END
 	}
 }
 
+# --- The proxy between PostgreSQL and an S3 server: test/faults
+
+package DicomTest::Proxy;
+
+use Time::HiRes qw(sleep);
+
+# Starts one in front of a server.
+sub new
+{
+	my ($class, $s3) = @_;
+	my $dir = DicomTest::work_dir();
+	my $port = S3Server::free_ports();
+	my ($upstream) = $s3->{endpoint} =~ /:(\d+)/;
+	my $self = bless { control => "$dir/control", log => "$dir/log", seen => 0, server => { %$s3, endpoint => "http://127.0.0.1:$port" } }, $class;
+
+	$self->set('');
+	DicomTest::spawn_command("$dir/out", "$dir/err", DicomTest::top() . '/build/tools/fault_proxy', $port, $upstream, $self->{control}, $self->{log});
+	DicomTest::wait_until(sub { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) })
+		or die 'fault_proxy did not start: ' . DicomTest::read_text("$dir/err");
+	return $self;
+}
+
+# The S3 server as it is reached through here.
+sub server { my ($self) = @_; return $self->{server}; }
+
+# The faults to make from now on: lines as test/faults/rules.h describes them.
+sub set
+{
+	my ($self, @rules) = @_;
+
+	DicomTest::write_text("$self->{control}.new", join '', map { "$_\n" } @rules);
+	rename "$self->{control}.new", $self->{control} or die "$!\n";
+	return;
+}
+
+# What was asked since forget(): a hash per request. A request is logged when its answer has ended, so the last may be late.
+sub requests
+{
+	my ($self) = @_;
+
+	sleep 0.1;
+	return map {
+		my %request;
+		@request{qw(method target range status bytes fault)} = split /\t/;
+		$request{is_list} = $request{target} =~ /list-type=2/;
+		$request{is_read} = $request{method} eq 'GET' && !$request{is_list};
+		\%request
+	} split /\n/, substr DicomTest::read_text($self->{log}), $self->{seen};
+}
+
+sub forget
+{
+	my ($self) = @_;
+
+	sleep 0.1;
+	$self->{seen} = -s $self->{log} || 0;
+	return;
+}
+
 # --- PostgreSQL
 
 package DicomTest::Cluster;

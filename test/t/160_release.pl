@@ -21,7 +21,7 @@ sub script
 	return join '',
 		$loop->("SELECT count(*) INTO n FROM $server.images; ASSERT n = 60;"),
 		$loop->("SELECT filename INTO r FROM $server.images LIMIT 1;"),
-		$loop->("SELECT filename INTO r FROM $server.files OFFSET 7 LIMIT 1;"),
+		$loop->("SELECT key INTO r FROM $server.files OFFSET 7 LIMIT 1;"),
 		$loop->("SELECT filename INTO r FROM $server.images WHERE filename = '000007.dcm';"),
 		$loop->("SELECT count(*) INTO n FROM dicom.elements('$server', '000001.dcm'); ASSERT n > 100;"),
 		$loop->("SELECT * INTO r FROM (SELECT dicom.images('$server', '')) s LIMIT 1;"),
