@@ -125,41 +125,39 @@ is_key_of(const char *key, size_t length, const char *path)
 static bool
 is_good_component(const char *text, size_t length)
 {
-	if (length == 0 || length > 3 * NAME_MAX || (length == 1 && text[0] == '.') ||
+	if (length == 0 || length > NAME_MAX || (length == 1 && text[0] == '.') ||
 		(length == 2 && text[0] == '.' && text[1] == '.'))
 		return false;
 	return length < strlen(FILE_TEMPORARY) || memcmp(text, FILE_TEMPORARY, strlen(FILE_TEMPORARY)) != 0;
 }
 
+static bool
+has_good_components(const char *path)
+{
+	const char *end = strchrnul(path, '/');
+
+	while (is_good_component(path, (size_t) (end - path)) && *end == '/')
+	{
+		path = end + 1;
+		end = strchrnul(path, '/');
+	}
+	return is_good_component(path, (size_t) (end - path));
+}
+
 bool
 file_key_to_path(const char *key, char path[FILE_MAX_PATH])
 {
-	size_t length = strnlen(key, FILE_MAX_KEY + 1);
-	const char *component = key;
+	size_t length = strnlen(key, FILE_MAX_PATH);
 
-	if (length == 0 || length > FILE_MAX_KEY)
+	if (length == FILE_MAX_PATH)
 		return false;
-	for (;;)
-	{
-		const char *end = strchrnul(component, '/');
-
-		if (!is_good_component(component, (size_t) (end - component)))
-			return false;
-		if (*end == '\0')
-			break;
-		component = end + 1;
-	}
 	if (is_ascii(key, length))
 	{
-		if (length >= FILE_MAX_PATH)
-			return false;
 		memcpy(path, key, length + 1);
-		return true;
+		return has_good_components(path);
 	}
-	if (length >= FILE_MAX_PATH)
-		return false;
 	file_decode_name(key, length, path);
-	return is_key_of(key, length, path);
+	return has_good_components(path) && is_key_of(key, length, path);
 }
 
 /* --- resolving without openat2 --- */
