@@ -37,7 +37,7 @@ struct reader_item
 	bool opened;                   /* the object was read */
 	struct dicom_dataset *dataset; /* NULL where the reader opens nothing, or nothing could be read */
 	enum dicom_status
-		status; /* DICOM_OK, or DICOM_FAILED with the reason in `error`; the data set holds what was read before */
+		status; /* DICOM_OK, or DICOM_FAILED: `error` says why, the data set has what came before */
 	struct dicom_error error;
 };
 
