@@ -159,7 +159,7 @@ struct store_read_request
 {
 	const char *key;
 	uint64_t offset;
-	size_t length;		  /* the most that is wanted; less comes where the object ends */
+	size_t length;		  /* the most that is wanted; less comes where the object ends. 0: nothing is asked */
 	const char *if_match; /* etag that the object must have, else CHANGED; NULL: any */
 	void *buffer;		  /* length bytes, filled by the read; the caller keeps them until it is done or closed */
 };
@@ -192,7 +192,7 @@ struct store_put_request
 	const char *storage_class; /* NULL: the store's default */
 	bool if_none_match;		   /* fail with EXISTS where the key is taken */
 	const char *if_match;	   /* fail with CHANGED where the object has another etag; NULL: do not look */
-	size_t part_size;		   /* 0: 8 MiB; a longer object goes up in parts */
+	size_t part_size;		   /* 0: 8 MiB; a longer object goes up in parts, on s3 of at least 5 MiB */
 };
 
 /* Writes an object in one call. etag (128 bytes) may be NULL. The object is visible whole or not at all. */
