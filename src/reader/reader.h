@@ -36,8 +36,7 @@ struct reader_item
 	struct store_object object;
 	bool opened;                   /* the object was read */
 	struct dicom_dataset *dataset; /* NULL where the reader opens nothing, or nothing could be read */
-	enum dicom_status
-		status; /* DICOM_OK, or DICOM_FAILED: `error` says why, the data set has what came before */
+	enum dicom_status status;      /* DICOM_FAILED: `error` says why, the data set has what came before */
 	struct dicom_error error;
 };
 
