@@ -104,7 +104,10 @@ struct dicom_selection
 	const char *const *private_creators;
 	int private_count;
 
-	/* Keep only the tags above, but parse up to the pixel data, so that header_end and warnings are full. */
+	/*
+	 * Parse up to the pixel data and no further, so that header_end and warnings are full: with the tags above keep only
+	 * those, with `everything` all that stands in front of the pixel data.
+	 */
 	bool whole_header;
 
 	/* Values longer than this many bytes are not read unless wanted by tag; 0: 64 KiB. */

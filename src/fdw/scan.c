@@ -482,15 +482,24 @@ scan_last_tag(const struct scan *scan)
 	return last;
 }
 
+/* "2 files could not be read, 1 only in part", of which one half may be missing. */
+static char *
+describe_bad_files(const struct scan_counters *c)
+{
+	if (c->damaged == 0)
+		return psprintf(UINT64_FORMAT " %s could not be read", c->skipped, c->skipped == 1 ? "file" : "files");
+	if (c->skipped == 0)
+		return psprintf(UINT64_FORMAT " %s could be read only in part", c->damaged, c->damaged == 1 ? "file" : "files");
+	return psprintf(UINT64_FORMAT " %s could not be read, " UINT64_FORMAT " only in part", c->skipped,
+					c->skipped == 1 ? "file" : "files", c->damaged);
+}
+
 static void
 report_files(struct scan *scan)
 {
-	const struct scan_counters *c = &scan->counters;
-
 	ereport(WARNING,
-			(errcode(ERRCODE_WARNING),
-			 errmsg("\"%s\": " UINT64_FORMAT " files could not be read, " UINT64_FORMAT " only in part; the first is \"%s\"",
-					scan->request.name, c->skipped, c->damaged, c->first_bad_file),
+			(errcode(ERRCODE_WARNING), errmsg("\"%s\": %s", scan->request.name, describe_bad_files(&scan->counters)),
+			 errdetail("The first is \"%s\".", scan->counters.first_bad_file),
 			 errhint("SELECT key, error FROM a table of entity 'files' WHERE error IS NOT NULL, or dicom.files(), tells why.")));
 }
 

@@ -95,7 +95,7 @@ add_columns(struct dicom_selection *selection, const struct column *columns, int
 	{
 		const struct dicom_path_step *first = &columns[i].path.steps[0];
 
-		if (columns[i].kind == COLUMN_HEADER_BYTES || columns[i].kind == COLUMN_ERROR)
+		if (columns[i].kind == COLUMN_HEADER_BYTES || columns[i].kind == COLUMN_ERROR || columns[i].kind == COLUMN_WARNINGS)
 			selection->whole_header = true;
 		if (columns[i].kind == COLUMN_WARNINGS)
 			selection->everything = true;
@@ -122,9 +122,14 @@ selection_build(struct dicom_selection *selection, enum entity_kind entity, cons
 	const char **creators = palloc((count + 1) * sizeof(*creators));
 
 	memset(selection, 0, sizeof(*selection));
-	selection->everything = entity == ENTITY_ELEMENTS;
 	selection->header_limit = header_limit;
 	add_columns(selection, columns, count, tags, privates, creators);
+	/* An elements table tells what stands behind the pixel data too, at the price of a request where there is something. */
+	if (entity == ENTITY_ELEMENTS)
+	{
+		selection->everything = true;
+		selection->whole_header = false;
+	}
 	if (key_count)
 		memcpy(tags + selection->tag_count, key, key_count * sizeof(*tags));
 	selection->tag_count = sort_distinct(tags, selection->tag_count + key_count);
