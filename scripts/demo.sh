@@ -59,7 +59,10 @@ sample_files()
 }
 
 case $action in
-	psql) exec "${client[@]}" "$@" ;;
+	psql)
+		[ -f "$work/data/postmaster.pid" ] || { echo "the demonstration's server does not run: call scripts/demo.sh" >&2; exit 1; }
+		exec "${client[@]}" "$@"
+		;;
 	stop) stop_server; exit ;;
 	delete) stop_server; rm -rf "$work"; exit ;;
 esac
