@@ -10,10 +10,10 @@
 
 #include "report.h"
 
-static int
-sqlstate_of(enum dicom_error_code code)
+int
+report_sqlstate(const struct dicom_error *error)
 {
-	switch (code)
+	switch (error->code)
 	{
 		case DICOM_ERROR_NOT_DICOM:
 		case DICOM_ERROR_MALFORMED:
@@ -99,7 +99,7 @@ report_error(const struct dicom_error *error)
 
 	if (error->code == DICOM_ERROR_INTERRUPTED)
 		CHECK_FOR_INTERRUPTS();
-	ereport(ERROR, (errcode(sqlstate_of(error->code)), errmsg("%s", to_server(error->message)),
+	ereport(ERROR, (errcode(report_sqlstate(error)), errmsg("%s", to_server(error->message)),
 					error->object[0]
 						? errdetail("Object: %s%s%s", to_server(error->object), *place ? ", " : "", place)
 					: *place ? errdetail("At %s.", place)

@@ -12,6 +12,9 @@
 /* Throws an error of the lower half; an interrupt becomes whatever CHECK_FOR_INTERRUPTS() makes of it. Does not return. */
 extern void report_error(const struct dicom_error *error) pg_attribute_noreturn();
 
+/* The SQLSTATE that report_error() gives it. */
+extern int report_sqlstate(const struct dicom_error *error);
+
 /* One line "message (where)" for a column or a WARNING, in the database's encoding, palloc'd. */
 extern char *report_line(const struct dicom_error *error);
 
