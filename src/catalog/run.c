@@ -415,6 +415,8 @@ sync_run(struct sync_shared *shared)
 	sync->page_context = AllocSetContextCreate(sync->context, "dicom_fdw page", ALLOCSET_DEFAULT_SIZES);
 	sync->server = find_server(shared);
 	lock_server(sync);
+	/* The caller may itself hold what this waits for, which no detection of deadlocks would see. */
+	SetConfigOption("lock_timeout", "60s", PGC_SUSET, PGC_S_OVERRIDE);
 	sync->catalog = catalog_open(shared->server, shared->prefix);
 	catalog_begin(sync->catalog, sync_place(sync->server));
 	open_vanished(sync);

@@ -81,10 +81,6 @@ struct statement
 #define VALUE_TYPES                                                                                   \
 	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
 		TEXTARRAYOID
-#define TIMESTAMPTZARRAYOID 1185
-#define DATEARRAYOID        1182
-#define BOOLARRAYOID        1000
-#define BYTEAARRAYOID       1001
 
 static struct statement read_page_statement = {
 	"SELECT o.key, o.etag, o.size, o.last_modified, o.storage_class, o.state = 'failed',"

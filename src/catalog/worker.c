@@ -27,7 +27,7 @@ choose_settings(void)
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
 		{"synchronous_commit", "off"},
-		{"lock_timeout", "60s"},
+		{"lock_timeout", "0"},
 		{"statement_timeout", "0"},
 #if PG_VERSION_NUM >= 170000
 		{"transaction_timeout", "0"},
