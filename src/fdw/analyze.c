@@ -40,6 +40,7 @@ make_request(struct table *table, Relation relation)
 	request.entity = table->entity;
 	request.name = RelationGetRelationName(relation);
 	request.options = table->options;
+	request.freshness_ms = table_freshness(table);
 	request.descriptor = RelationGetDescr(relation);
 	return request;
 }

@@ -158,6 +158,7 @@ execute_begin(ForeignScanState *node, int flags)
 	execution->request.entity = execution->table.entity;
 	execution->request.name = RelationGetRelationName(relation);
 	execution->request.options = execution->table.options;
+	execution->request.freshness_ms = table_freshness(&execution->table);
 	execution->request.descriptor = RelationGetDescr(relation);
 	execution->expression_context = CreateExprContext(node->ss.ps.state);
 	execution->listing_slot =
@@ -280,6 +281,7 @@ explain_counters(struct scan *scan, ExplainState *es)
 		return;
 	ExplainPropertyInteger("Objects Listed", NULL, statistics->objects_listed, es);
 	explain_count(es, "Objects Pruned", counters->pruned);
+	explain_count(es, "Objects From Catalog", counters->from_catalog);
 	ExplainPropertyInteger("Objects Opened", NULL, counters->opened, es);
 	explain_count(es, "Objects Skipped", counters->skipped);
 	explain_count(es, "Objects Damaged", counters->damaged);

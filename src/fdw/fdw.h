@@ -27,6 +27,9 @@ struct table
 
 extern void table_load(Oid relid, struct table *table);
 
+/* How old the catalog may be for its scans, in milliseconds; 0: it is never trusted alone. */
+extern int table_freshness(const struct table *table);
+
 /* Fills columns[] (as many as the descriptor has) with those that say something about keys; returns how many. */
 extern int table_prune_columns(const struct table *table, Oid relid, TupleDesc descriptor,
 							   struct prune_column *columns);

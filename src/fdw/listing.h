@@ -19,6 +19,8 @@ struct key_range
 	char *end_before;
 };
 
+struct prune_value;
+
 /* Ranges in ascending order that do not overlap, or keys, ascending and each once. */
 struct key_plan
 {
@@ -26,6 +28,10 @@ struct key_plan
 	bool prefix_or_key; /* one range: where its prefix is the key of an object, that object alone */
 	List *ranges;       /* of struct key_range */
 	List *keys;         /* of char * */
+
+	/* Conditions that rows must satisfy, for the catalog; see prune.h. */
+	const struct prune_value *conditions;
+	int condition_count;
 };
 
 struct listing;

@@ -23,6 +23,8 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "../catalog/lookup.h"
+#include "../pg/report.h"
 #include "../server/options.h"
 #include "fdw.h"
 #include "selection.h"
@@ -51,6 +53,13 @@ table_load(Oid relid, struct table *table)
 	table->key_format = format ? key_format_parse(format) : NULL;
 }
 
+int
+table_freshness(const struct table *table)
+{
+	return option_milliseconds(table->options, "freshness",
+							   option_milliseconds(table->server->options, "freshness", 0));
+}
+
 static bool
 format_names(const struct key_format *format, const char *column)
 {
@@ -62,7 +71,64 @@ format_names(const struct key_format *format, const char *column)
 	return false;
 }
 
-/* The columns of a table that say something about keys. */
+/* The attribute of a column among those that the catalog keeps; -1: none of them. Of what nobody understands, too. */
+static int
+indexed_value(const char *name, List *options)
+{
+	const char *tag = option_find(options, "tag");
+	const char *text = text_to_utf8(tag ? tag : name);
+	struct dicom_error error;
+	struct dicom_path path;
+
+	if (dicom_path_parse(text, strlen(text), &path, &error) != DICOM_OK || path.count != 1 ||
+		path.steps[0].creator[0])
+		return -1;
+	return object_value_of_tag(path.steps[0].tag);
+}
+
+/*
+ * Of a de-duplicated entity only what is the same in all files of one thing may choose the files, lest another file than the first
+ * gives the row: its key, and the day of a study.
+ */
+static bool
+may_choose_files(enum entity_kind entity, int value)
+{
+	switch (entity)
+	{
+		case ENTITY_PATIENTS:
+			return value == VALUE_PATIENT_ID || value == VALUE_ISSUER_OF_PATIENT_ID;
+		case ENTITY_DEVICES:
+			return false;
+		case ENTITY_STUDIES:
+			return value == VALUE_STUDY_INSTANCE_UID || value == VALUE_COUNT;
+		case ENTITY_SERIES:
+			return value == VALUE_SERIES_INSTANCE_UID || value == VALUE_STUDY_INSTANCE_UID ||
+				   value == VALUE_COUNT;
+		default:
+			return true;
+	}
+}
+
+static void
+fill_prune_column(struct prune_column *column, const struct table *table, Form_pg_attribute attribute,
+				  List *options)
+{
+	const char *name = NameStr(attribute->attname);
+
+	column->attnum = attribute->attnum;
+	column->type = attribute->atttypid;
+	column->name = pstrdup(name);
+	column->is_key = column->type != DATEOID &&
+					 (pg_strcasecmp(name, "key") == 0 || pg_strcasecmp(name, "filename") == 0) &&
+					 option_find(options, "tag") == NULL && !entity_is_distinct(table->entity);
+	column->in_format = !column->is_key && format_names(table->key_format, name);
+	column->value = column->is_key ? -1 : indexed_value(name, options);
+	if ((column->value == VALUE_COUNT) != (column->type == DATEOID) ||
+		!may_choose_files(table->entity, column->value))
+		column->value = -1;
+}
+
+/* The columns of a table that say something about keys, or that the catalog knows. */
 int
 table_prune_columns(const struct table *table, Oid relid, TupleDesc descriptor, struct prune_column *columns)
 {
@@ -72,20 +138,13 @@ table_prune_columns(const struct table *table, Oid relid, TupleDesc descriptor, 
 	for (i = 0; i < descriptor->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
-		const char *name = NameStr(attribute->attname);
 		struct prune_column *column = &columns[count];
 
-		if (attribute->attisdropped)
+		if (attribute->attisdropped || (attribute->atttypid != TEXTOID && attribute->atttypid != VARCHAROID &&
+										attribute->atttypid != DATEOID))
 			continue;
-		column->attnum = attribute->attnum;
-		column->type = attribute->atttypid;
-		column->name = pstrdup(name);
-		column->is_key = (pg_strcasecmp(name, "key") == 0 || pg_strcasecmp(name, "filename") == 0) &&
-						 option_find(GetForeignColumnOptions(relid, attribute->attnum), "tag") == NULL &&
-						 !entity_is_distinct(table->entity);
-		if (column->type != TEXTOID && column->type != VARCHAROID && column->type != DATEOID)
-			continue;
-		if (column->is_key ? column->type != DATEOID : format_names(table->key_format, name))
+		fill_prune_column(column, table, attribute, GetForeignColumnOptions(relid, attribute->attnum));
+		if (column->is_key || column->in_format || column->value >= 0)
 			count++;
 	}
 	return count;
@@ -98,6 +157,8 @@ struct relation_plan
 	int prune_count;
 	bool remote;
 	bool of_listing;
+	bool fresh;     /* by its option, scans may trust the catalog */
+	double objects; /* by the catalog; -1: it does not know */
 };
 
 static bool
@@ -149,6 +210,8 @@ plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	plan->prune_count =
 		table_prune_columns(&plan->table, relid, RelationGetDescr(relation), plan->prune_columns);
 	plan->remote = strncmp(server_location(plan->table.server), "s3:", 3) == 0;
+	plan->fresh = table_freshness(&plan->table) > 0;
+	plan->objects = catalog_object_count(plan->table.server);
 	plan->of_listing = reads_only_listing(plan, relation, used_attributes(rel));
 	table_close(relation, NoLock);
 	rel->fdw_private = plan;
@@ -163,6 +226,8 @@ plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 static double
 objects_of(RelOptInfo *rel, struct relation_plan *plan)
 {
+	if (plan->objects >= 0)
+		return Max(plan->objects, 1);
 	if (rel->pages > 0)
 		return rel->pages;
 	return plan->table.entity == ENTITY_FILES || plan->table.entity == ENTITY_IMAGES ? rel->tuples
@@ -178,6 +243,13 @@ estimate_cost(RelOptInfo *rel, double objects, double rows, Cost *startup, Cost 
 	*startup = rel->baserestrictcost.startup + (plan->remote ? REMOTE_STARTUP_COST * cpu_tuple_cost : 0);
 	*total = *startup + objects * (LISTED_OBJECT_COST + header) * cpu_tuple_cost +
 			 rows * (cpu_tuple_cost + rel->baserestrictcost.per_tuple);
+}
+
+/* Does a clause on this column leave fewer objects to be looked at? Without a fresh catalog all that it spares is parsing. */
+static bool
+column_bounds_objects(const struct relation_plan *plan, int column)
+{
+	return plan->fresh || plan->prune_columns[column].is_key || plan->prune_columns[column].in_format;
 }
 
 /* The share of all objects that clauses on keys leave to be looked at. */
@@ -196,7 +268,8 @@ pruned_objects(PlannerInfo *root, RelOptInfo *rel, List *clauses)
 		Expr *value;
 
 		if (prune_clause_match(info->clause, rel->relid, plan->prune_columns, plan->prune_count, &column,
-							   &comparison, &value))
+							   &comparison, &value) &&
+			column_bounds_objects(plan, column))
 			pruning = lappend(pruning, info);
 	}
 	return clamp_row_est(objects_of(rel, plan) *
@@ -304,7 +377,8 @@ add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel)
 
 		if (!join_clause_is_movable_to(info, rel) ||
 			!prune_clause_match(info->clause, rel->relid, plan->prune_columns, plan->prune_count, &column,
-								&comparison, &value))
+								&comparison, &value) ||
+			!column_bounds_objects(plan, column))
 			continue;
 		outer = bms_union(info->clause_relids, rel->lateral_relids);
 		outer = bms_del_member(outer, rel->relid);

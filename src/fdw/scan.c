@@ -13,6 +13,7 @@
 #include "../server/options.h"
 #include "../server/server.h"
 #include "distinct.h"
+#include "known.h"
 #include "row.h"
 #include "scan.h"
 #include "selection.h"
@@ -32,6 +33,9 @@ struct scan
 	int reject_limit; /* 0: none */
 	struct dicom_selection selection;
 
+	struct known *known; /* what the catalog knows; NULL: nothing */
+	bool known_asked;
+	struct dicom_window *filling; /* of the object whose known bytes are asked for */
 	struct store *store;
 	struct listing *listing;
 	struct reader *reader;
@@ -123,41 +127,80 @@ object_is_kept(struct scan *scan, const struct store_object *object)
 	return scan->request.keep(scan->request.keep_arg, scan->filter_values, scan->filter_nulls);
 }
 
-/* The filter is PostgreSQL's code and may throw; the reader that called is not, and must not be jumped over. */
+/* One step of what follows; false ends it. */
+typedef bool (*guarded_step)(struct scan *scan, struct store_object *object);
+
+/*
+ * Filter and catalog are PostgreSQL's code and may throw; the reader that called is not, and must not be jumped over. The
+ * error is thrown on when the reader has returned.
+ */
 static bool
-object_passes(struct scan *scan, const struct store_object *object, struct dicom_error *error)
+run_guarded(struct scan *scan, guarded_step step, struct store_object *object, struct dicom_error *error)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->filter_context);
-	bool kept = false;
+	bool result = false;
 
-	MemoryContextReset(scan->filter_context);
 	PG_TRY();
 	{
-		kept = object_is_kept(scan, object);
+		result = step(scan, object);
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(scan->context);
 		scan->filter_error = CopyErrorData();
 		FlushErrorState();
-		dicom_fail(error, DICOM_ERROR_INTERRUPTED, "the filter of the listing failed");
+		dicom_fail(error, DICOM_ERROR_INTERRUPTED, "looking at an object failed");
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
-	return kept;
+	return result;
 }
 
+static bool
+step_known_next(struct scan *scan, struct store_object *object)
+{
+	return known_next(scan->known, object);
+}
+
+/* True where an object is worth reading. */
+static bool
+step_examine(struct scan *scan, struct store_object *object)
+{
+	MemoryContextReset(scan->filter_context);
+	if (scan->known && !known_is_fresh(scan->known))
+		known_find(scan->known, object);
+	if (scan->known && known_is_excluded(scan->known))
+		return false;
+	/* Of a key that was not listed nothing but the key is known: the filter on the rows decides. */
+	return scan->request.keep == NULL || object->size == STORE_SIZE_UNKNOWN || object_is_kept(scan, object);
+}
+
+static bool
+step_fill(struct scan *scan, struct store_object *object)
+{
+	return known_fill(scan->known, scan->filling);
+}
+
+static enum dicom_status
+next_candidate(struct scan *scan, struct store_object *object, struct dicom_error *error)
+{
+	if (scan->known == NULL || !known_is_fresh(scan->known))
+		return listing_next(scan->listing, object, error);
+	if (run_guarded(scan, step_known_next, object, error))
+		return DICOM_OK;
+	return scan->filter_error ? DICOM_FAILED : DICOM_END;
+}
+
+/* A reader_source's next(). */
 static enum dicom_status
 next_object(void *arg, struct store_object *object, struct dicom_error *error)
 {
 	struct scan *scan = arg;
 	enum dicom_status status;
 
-	while ((status = listing_next(scan->listing, object, error)) == DICOM_OK)
+	while ((status = next_candidate(scan, object, error)) == DICOM_OK)
 	{
-		/* Of a key that was not listed nothing but the key is known: the filter on the rows decides. */
-		if (scan->request.keep == NULL || object->size == STORE_SIZE_UNKNOWN ||
-			object_passes(scan, object, error))
+		if (run_guarded(scan, step_examine, object, error))
 			return DICOM_OK;
 		if (scan->filter_error)
 			return DICOM_FAILED;
@@ -166,6 +209,32 @@ next_object(void *arg, struct store_object *object, struct dicom_error *error)
 			return dicom_fail(error, DICOM_ERROR_INTERRUPTED, "interrupted");
 	}
 	return status;
+}
+
+/* A reader_source's fill(). */
+static enum dicom_status
+fill_object(void *arg, struct dicom_window *window, struct dicom_error *error)
+{
+	struct scan *scan = arg;
+
+	scan->filling = window;
+	if (run_guarded(scan, step_fill, NULL, error))
+		return DICOM_OK;
+	return scan->filter_error ? DICOM_FAILED : DICOM_END;
+}
+
+/* The catalog is asked once whether it knows the server; what it knows is found anew at each start. */
+static void
+start_known(struct scan *scan, const struct key_plan *plan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+
+	if (!scan->known_asked)
+		scan->known = known_open(scan->request.server, scan->request.freshness_ms);
+	scan->known_asked = true;
+	if (scan->known)
+		known_start(scan->known, plan, plan->conditions, plan->condition_count);
+	MemoryContextSwitchTo(old);
 }
 
 void
@@ -187,7 +256,9 @@ scan_start(struct scan *scan, const struct key_plan *plan)
 						 : NULL;
 	scan->draining = false;
 	scan->listing = listing_open(scan->store, plan, !scan->of_listing);
+	start_known(scan, plan);
 	scan->source.next = next_object;
+	scan->source.fill = scan->known ? fill_object : NULL;
 	scan->source.arg = scan;
 	options.selection = scan->of_listing ? NULL : &scan->selection;
 	if (reader_open(scan->store, &scan->source, &options, &scan->reader, &error) != DICOM_OK)
@@ -291,6 +362,8 @@ next_item(struct scan *scan, struct reader_item **item)
 			report_error(&error);
 		}
 		scan->counters.opened += (*item)->opened;
+		scan->counters.from_catalog +=
+			!(*item)->opened && ((*item)->dataset || (scan->of_listing && scan_is_fresh(scan)));
 		if ((*item)->status == DICOM_OK || accept_failure(scan, *item))
 			return true;
 	}
@@ -469,6 +542,12 @@ scan_get_statistics(struct scan *scan)
 }
 
 bool
+scan_is_fresh(const struct scan *scan)
+{
+	return scan->known && known_is_fresh(scan->known);
+}
+
+bool
 scan_opens_files(const struct scan *scan)
 {
 	return !scan->of_listing;
@@ -544,5 +623,7 @@ scan_close(struct scan *scan)
 {
 	if (scan->distinct)
 		distinct_destroy(scan->distinct);
+	/* Not by the memory context: after an error the resource owner has closed relations and index scans already. */
+	known_close(scan->known);
 	MemoryContextDelete(scan->store_context);
 }

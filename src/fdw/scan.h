@@ -31,6 +31,7 @@ struct scan_request
 	TupleDesc descriptor;
 	struct column *columns; /* those that are wanted; the others of a row are NULL */
 	int column_count;
+	int freshness_ms; /* how old the catalog may be to be trusted without a listing; 0: never */
 	/* Called with the columns that a listing tells before an object is opened; false: it is passed over. NULL: all are kept. */
 	bool (*keep)(void *arg, Datum *values, bool *nulls);
 	void *keep_arg;
@@ -38,6 +39,7 @@ struct scan_request
 
 struct scan_counters
 {
+	uint64 from_catalog;   /* objects that the catalog answered for */
 	uint64 pruned;         /* objects that the filter on the listing passed over */
 	uint64 opened;         /* objects that were read */
 	uint64 skipped;        /* objects that gave no row, because they could not be read */
@@ -70,6 +72,8 @@ extern void scan_close(struct scan *scan);
 extern const struct scan_counters *scan_get_counters(struct scan *scan);
 extern const struct store_statistics *
 scan_get_statistics(struct scan *scan); /* NULL before the first request */
+/* True where the catalog alone says which objects there are. */
+extern bool scan_is_fresh(const struct scan *scan);
 extern bool scan_opens_files(const struct scan *scan);
 
 /* The highest top-level tag that headers are read for; 0: no header, UINT32_MAX: the whole header. */
