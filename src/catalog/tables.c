@@ -94,23 +94,32 @@ static struct statement read_page_statement = {
 	5,
 	{OIDOID, TEXTOID, TEXTOID, TEXTOID, INT8OID}};
 
+/*
+ * To be executed in front of the next one. The days before are looked up one by one, so that no plan can be made that goes
+ * through the whole catalog for a batch.
+ */
+static struct statement touch_days_statement = {
+	"INSERT INTO dicom.stale_day AS s (server, day, since, touched_at)"
+	" SELECT $1, d.day, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp()"
+	" FROM (SELECT (SELECT o.study_date FROM dicom.object o WHERE o.server = $1 AND o.key = i.key AND o.etag <> '')"
+	" FROM unnest($2) AS i (key) UNION SELECT * FROM unnest($3) ORDER BY 1) d (day)"
+	" WHERE d.day IS NOT NULL"
+	" ON CONFLICT (server, day) DO UPDATE SET touched_at = excluded.touched_at",
+	3,
+	{OIDOID, TEXTARRAYOID, DATEARRAYOID}};
+
 static struct statement write_statement = {
-	"WITH input AS MATERIALIZED ("
-	" SELECT * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
-	" AS i (key, etag, size, last_modified, storage_class, state, study_date, study_instance_uid, series_instance_uid,"
-	" sop_instance_uid, sop_class_uid, transfer_syntax_uid, modality, patient_id, issuer_of_patient_id, values_cut, header,"
-	" header_end, error_code, error)"
-	"), before AS ("
-	" SELECT o.study_date FROM input i JOIN dicom.object o ON o.server = $1 AND o.key = i.key AND o.etag <> ''"
-	"), written AS ("
-	" INSERT INTO dicom.object AS o (server, key, etag, size, last_modified, storage_class, state, study_date,"
+	"INSERT INTO dicom.object AS o (server, key, etag, size, last_modified, storage_class, state, study_date,"
 	" study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, transfer_syntax_uid, modality, patient_id,"
 	" issuer_of_patient_id, values_cut, header, header_end, error_code, error, failures, next_attempt, first_seen, synced_at)"
 	" SELECT $1, i.key, i.etag, i.size, i.last_modified, i.storage_class, i.state, i.study_date,"
 	" i.study_instance_uid, i.series_instance_uid, i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid, i.modality, i.patient_id,"
 	" i.issuer_of_patient_id, i.values_cut, i.header, i.header_end, i.error_code, i.error, (i.state <> 'ok')::integer, NULL,"
 	" pg_catalog.now(), pg_catalog.now()"
-	" FROM input i"
+	" FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
+	" AS i (key, etag, size, last_modified, storage_class, state, study_date, study_instance_uid, series_instance_uid,"
+	" sop_instance_uid, sop_class_uid, transfer_syntax_uid, modality, patient_id, issuer_of_patient_id, values_cut, header,"
+	" header_end, error_code, error)"
 	" ON CONFLICT (server, key) DO UPDATE SET"
 	" etag = excluded.etag, size = excluded.size, last_modified = excluded.last_modified, storage_class = excluded.storage_class,"
 	" state = excluded.state, study_date = excluded.study_date, study_instance_uid = excluded.study_instance_uid,"
@@ -120,12 +129,7 @@ static struct statement write_statement = {
 	" values_cut = excluded.values_cut, header = excluded.header, header_end = excluded.header_end,"
 	" error_code = excluded.error_code, error = excluded.error,"
 	" failures = CASE WHEN excluded.state = 'ok' THEN 0 ELSE o.failures + 1 END,"
-	" next_attempt = NULL, synced_at = excluded.synced_at"
-	") "
-	"INSERT INTO dicom.stale_day AS s (server, day, since, touched_at)"
-	" SELECT $1, d.day, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp()"
-	" FROM (SELECT study_date FROM before UNION SELECT study_date FROM input ORDER BY 1) d (day)"
-	" ON CONFLICT (server, day) DO UPDATE SET touched_at = excluded.touched_at",
+	" next_attempt = NULL, synced_at = excluded.synced_at",
 	21,
 	{OIDOID, OBJECT_TYPES, DATEARRAYOID, VALUE_TYPES, BOOLARRAYOID, BYTEAARRAYOID, INT8ARRAYOID, TEXTARRAYOID,
 	 TEXTARRAYOID}};
@@ -144,11 +148,9 @@ static struct statement write_failures_statement = {
 	{OIDOID, TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID}};
 
 static struct statement renew_statement = {
-	"UPDATE dicom.object o SET last_modified = i.last_modified, storage_class = i.storage_class"
-	" FROM unnest($2, $3, $4) AS i (key, last_modified, storage_class)"
-	" WHERE o.server = $1 AND o.key = i.key",
+	"UPDATE dicom.object SET last_modified = $3, storage_class = $4 WHERE server = $1 AND key = $2",
 	4,
-	{OIDOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID}};
+	{OIDOID, TEXTOID, TIMESTAMPTZOID, TEXTOID}};
 
 static struct statement remove_statement = {
 	"WITH gone AS ("
@@ -486,10 +488,14 @@ static void
 write_objects(struct catalog *catalog)
 {
 	Datum values[BATCH_COLUMNS + 1] = {ObjectIdGetDatum(catalog->server)};
+	Datum days[3] = {values[0]};
 	int i;
 
 	for (i = 0; i < BATCH_COLUMNS; i++)
 		values[i + 1] = batch_array(&catalog->read, i);
+	days[1] = values[1 + BATCH_KEY];
+	days[2] = values[1 + BATCH_STUDY_DATE];
+	execute(&touch_days_statement, days, NULL);
 	execute(&write_statement, values, NULL);
 }
 
@@ -600,26 +606,22 @@ void
 catalog_renew(struct catalog *catalog, const struct merge_row *rows, int count)
 {
 	struct access access = begin_access(catalog);
-	Datum *keys = palloc(count * sizeof(Datum));
-	Datum *times = palloc(count * sizeof(Datum));
-	Datum *classes = palloc(count * sizeof(Datum));
-	bool *nulls = palloc(count * sizeof(bool));
-	Datum values[4] = {ObjectIdGetDatum(catalog->server)};
-	int renewed = 0;
 	int i;
 
 	for (i = 0; i < count; i++)
 	{
+		Datum values[4] = {ObjectIdGetDatum(catalog->server)};
+		char nulls[] = "    ";
+		bool isnull;
+
 		if (!rows[i].renewed)
 			continue;
-		keys[renewed] = CStringGetTextDatum(rows[i].key);
-		times[renewed] = time_datum(rows[i].new_last_modified, &nulls[renewed]);
-		classes[renewed++] = CStringGetTextDatum(rows[i].new_storage_class);
+		values[1] = CStringGetTextDatum(rows[i].key);
+		values[2] = time_datum(rows[i].new_last_modified, &isnull);
+		values[3] = CStringGetTextDatum(rows[i].new_storage_class);
+		nulls[2] = isnull ? 'n' : ' ';
+		execute(&renew_statement, values, nulls);
 	}
-	values[1] = array_datum(keys, NULL, renewed, TEXTOID);
-	values[2] = array_datum(times, nulls, renewed, TIMESTAMPTZOID);
-	values[3] = array_datum(classes, NULL, renewed, TEXTOID);
-	execute(&renew_statement, values, NULL);
 	end_access(access);
 	commit();
 }
