@@ -271,16 +271,23 @@ read_object(struct catalog_lookup *lookup, struct store_object *object)
 										 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 }
 
+static bool
+text_is(const text *value, const char *word)
+{
+	return VARSIZE_ANY_EXHDR(value) == strlen(word) && memcmp(VARDATA_ANY(value), word, strlen(word)) == 0;
+}
+
 static void
 read_entry(struct catalog_lookup *lookup, struct catalog_entry *entry)
 {
-	const char *state;
+	text *state;
 	bool isnull;
 	int i;
 
 	read_object(lookup, &entry->object);
-	state = column_text(lookup, lookup->state);
-	entry->is_read = state && strcmp(state, "failed") != 0;
+	state = DatumGetTextPP(column_value(lookup, lookup->state, &isnull));
+	entry->is_whole = text_is(state, "ok");
+	entry->is_read = !text_is(state, "failed");
 	entry->study_date = DatumGetDateADT(column_value(lookup, lookup->study_date, &isnull));
 	entry->values_cut = DatumGetBool(column_value(lookup, lookup->values_cut, &isnull));
 	for (i = 0; i < VALUE_COUNT; i++)

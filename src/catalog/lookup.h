@@ -21,7 +21,8 @@
 struct catalog_entry
 {
 	struct store_object object;
-	bool is_read; /* the values and the header are those of the object's content; else it could not be had */
+	bool is_whole; /* without an error */
+	bool is_read;  /* the values and the header are those of the object's content; else it could not be had */
 	DateADT study_date;
 	bool values_cut; /* one of `texts` is NULL because it is too long */
 	Datum texts[VALUE_COUNT];

@@ -282,6 +282,12 @@ known_is_excluded(const struct known *known)
 	return false;
 }
 
+const struct catalog_entry *
+known_values(const struct known *known)
+{
+	return known->has_entry && known->entry.is_read && !known->entry.values_cut ? &known->entry : NULL;
+}
+
 bool
 known_fill(struct known *known, struct dicom_window *window)
 {

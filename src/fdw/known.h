@@ -38,6 +38,9 @@ extern void known_find(struct known *known, const struct store_object *object);
 /* Of the object of the last of these two: can it be passed over, because it fails a condition? */
 extern bool known_is_excluded(const struct known *known);
 
+/* Of the same: the attributes that the catalog keeps; NULL where they are not those of the object, or one is too long to be kept. */
+extern const struct catalog_entry *known_values(const struct known *known);
+
 /* Of the same: its header into an empty window. False: it is not known, or of another version. */
 extern bool known_fill(struct known *known, struct dicom_window *window);
 

@@ -28,6 +28,7 @@ struct scan
 	MemoryContext filter_context; /* of one object on its way through request.keep */
 	MemoryContext row_context;    /* of one row */
 	bool of_listing;              /* no object is opened */
+	bool of_values;               /* a fresh catalog has all columns, so that no header is looked at */
 	bool raise_errors;
 	bool raise_bad_values;
 	int reject_limit; /* 0: none */
@@ -35,7 +36,8 @@ struct scan
 
 	struct known *known; /* what the catalog knows; NULL: nothing */
 	bool known_asked;
-	struct dicom_window *filling; /* of the object whose known bytes are asked for */
+	const struct store_object *odd_object; /* of_values: to be read by itself */
+	struct dicom_window *filling;          /* of the object whose known bytes are asked for */
 	struct store *store;
 	struct listing *listing;
 	struct reader *reader;
@@ -99,6 +101,7 @@ scan_open(const struct scan_request *request, MemoryContext parent)
 	scan->filter_context = AllocSetContextCreate(context, "dicom_fdw filter", ALLOCSET_SMALL_SIZES);
 	scan->row_context = AllocSetContextCreate(context, "dicom_fdw row", ALLOCSET_DEFAULT_SIZES);
 	scan->of_listing = selection_is_of_listing(request->entity, request->columns, request->column_count);
+	scan->of_values = selection_is_of_values(request->entity, request->columns, request->column_count);
 	read_options(scan);
 	selection_build(&scan->selection, request->entity, request->columns, request->column_count,
 					option_bytes(request->server->options, "header_limit", 0));
@@ -211,6 +214,19 @@ next_object(void *arg, struct store_object *object, struct dicom_error *error)
 	return status;
 }
 
+/* A reader_source's next() where the catalog has all values: what it cannot answer for comes one by one. */
+static enum dicom_status
+next_odd_object(void *arg, struct store_object *object, struct dicom_error *error)
+{
+	struct scan *scan = arg;
+
+	if (scan->odd_object == NULL)
+		return DICOM_PENDING;
+	*object = *scan->odd_object;
+	scan->odd_object = NULL;
+	return DICOM_OK;
+}
+
 /* A reader_source's fill(). */
 static enum dicom_status
 fill_object(void *arg, struct dicom_window *window, struct dicom_error *error)
@@ -257,7 +273,7 @@ scan_start(struct scan *scan, const struct key_plan *plan)
 	scan->draining = false;
 	scan->listing = listing_open(scan->store, plan, !scan->of_listing);
 	start_known(scan, plan);
-	scan->source.next = next_object;
+	scan->source.next = scan->of_values && scan_is_fresh(scan) ? next_odd_object : next_object;
 	scan->source.fill = scan->known ? fill_object : NULL;
 	scan->source.arg = scan;
 	options.selection = scan->of_listing ? NULL : &scan->selection;
@@ -341,32 +357,46 @@ note_complaints(struct scan *scan, const struct reader_item *item, const struct 
 
 /* --- rows --- */
 
+/* The next object, whatever became of it; false at the end. */
+static bool
+take_item(struct scan *scan, struct reader_item **item)
+{
+	struct dicom_error error;
+	enum dicom_status status = reader_next(scan->reader, true, item, &error);
+
+	if (status == DICOM_END)
+		return false;
+	if (status != DICOM_OK)
+	{
+		if (scan->filter_error)
+			ReThrowError(scan->filter_error);
+		report_error(&error);
+	}
+	return true;
+}
+
+/* Counts an object; false where it gives no row. */
+static bool
+accept_item(struct scan *scan, const struct reader_item *item)
+{
+	bool listed_only = scan->of_listing && scan_is_fresh(scan);
+
+	scan->counters.opened += item->opened;
+	scan->counters.from_catalog += !item->opened && (item->dataset || listed_only);
+	return item->status == DICOM_OK || accept_failure(scan, item);
+}
+
 /* The next object that gives rows; false at the end. */
 static bool
 next_item(struct scan *scan, struct reader_item **item)
 {
-	struct dicom_error error;
-
-	for (;;)
+	do
 	{
-		enum dicom_status status;
-
 		CHECK_FOR_INTERRUPTS();
-		status = reader_next(scan->reader, true, item, &error);
-		if (status == DICOM_END)
+		if (!take_item(scan, item))
 			return false;
-		if (status != DICOM_OK)
-		{
-			if (scan->filter_error)
-				ReThrowError(scan->filter_error);
-			report_error(&error);
-		}
-		scan->counters.opened += (*item)->opened;
-		scan->counters.from_catalog +=
-			!(*item)->opened && ((*item)->dataset || (scan->of_listing && scan_is_fresh(scan)));
-		if ((*item)->status == DICOM_OK || accept_failure(scan, *item))
-			return true;
-	}
+	} while (!accept_item(scan, *item));
+	return true;
 }
 
 /* Appends the text of one part of the key, its length in front, so that 'a','bc' is not 'ab','c'. */
@@ -496,11 +526,74 @@ next_element_row(struct scan *scan, Datum *values, bool *nulls)
 	}
 }
 
+static void
+fill_row_of_values(struct scan *scan, const struct catalog_entry *entry, Datum *values, bool *nulls)
+{
+	int i;
+
+	memset(nulls, true, scan->request.descriptor->natts * sizeof(bool));
+	for (i = 0; i < scan->request.column_count; i++)
+	{
+		const struct column *column = &scan->request.columns[i];
+		int place = column->attnum - 1;
+		int value;
+
+		if (column_is_of_listing(column->kind))
+		{
+			values[place] = row_listing_datum(column, &entry->object, &scan->scratch.replaced, &nulls[place]);
+			continue;
+		}
+		value = object_value_of_tag(column->path.steps[0].tag);
+		nulls[place] = value == VALUE_COUNT ? DATE_IS_NOBEGIN(entry->study_date) : entry->text_nulls[value];
+		values[place] = value == VALUE_COUNT ? DateADTGetDatum(entry->study_date) : entry->texts[value];
+	}
+}
+
+/* An object that the catalog cannot answer for is read by itself; false where it gives no row. */
+static bool
+read_odd_object(struct scan *scan, const struct store_object *object, Datum *values, bool *nulls)
+{
+	struct reader_item *item;
+
+	scan->odd_object = object;
+	if (!take_item(scan, &item) || !accept_item(scan, item))
+		return false;
+	fill_row(scan, item, NULL, values, nulls);
+	return true;
+}
+
+/* Rows whose every column is in the catalog itself. */
+static bool
+next_row_of_values(struct scan *scan, Datum *values, bool *nulls)
+{
+	struct store_object object;
+
+	while (known_next(scan->known, &object))
+	{
+		const struct catalog_entry *entry = known_values(scan->known);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!step_examine(scan, &object))
+			scan->counters.pruned++;
+		else if (entry && entry->is_whole)
+		{
+			scan->counters.from_catalog++;
+			fill_row_of_values(scan, entry, values, nulls);
+			return true;
+		}
+		else if (read_odd_object(scan, &object, values, nulls))
+			return true;
+	}
+	return false;
+}
+
 static bool
 next_row(struct scan *scan, Datum *values, bool *nulls)
 {
 	struct reader_item *item;
 
+	if (scan->of_values && scan_is_fresh(scan))
+		return next_row_of_values(scan, values, nulls);
 	if (scan->distinct)
 		return next_distinct_row(scan, values, nulls);
 	if (scan->request.entity == ENTITY_ELEMENTS)
