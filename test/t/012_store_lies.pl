@@ -223,7 +223,7 @@ like($err, qr/^PROTOCOL \|/m, 'no answer under status 200 is no copy');
 # --- keys that expire during a listing ---
 
 {
-	my $file = "$FindBin::Bin/../../build/credentials.test";
+	my $file = File::Temp::tempdir(CLEANUP => 1) . "/credentials";
 	open my $credentials, '>', $file or die;
 	print $credentials "[default]\naws_access_key_id = old\naws_secret_access_key = s\naws_session_token = t\n";
 	close $credentials;
