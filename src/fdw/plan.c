@@ -32,16 +32,16 @@
 
 /* In units of cpu_tuple_cost: what an object costs to list, and to open. */
 #define LISTED_OBJECT_COST 1.0
-#define LOCAL_HEADER_COST 10.0
-#define REMOTE_HEADER_COST 100.0
+#define LOCAL_HEADER_COST 100.0
+#define REMOTE_HEADER_COST 1000.0
 #define REMOTE_STARTUP_COST 1000.0
 
 /*
- * A local header is work for a processor; a remote one is waited for, many at a time, so that one process goes further.
- * Expressed in objects for each of min_parallel_table_scan_size's pages (1024 by default).
+ * What makes a worker worth its start: objects for each of min_parallel_table_scan_size's pages (1024 by default). A
+ * remote header costs more, not only in waiting, of which one process does much at a time, but in requests to be signed.
  */
-#define LOCAL_OBJECTS_PER_PAGE  0.25
-#define REMOTE_OBJECTS_PER_PAGE 2.0
+#define LOCAL_OBJECTS_PER_PAGE 2.0
+#define REMOTE_OBJECTS_PER_PAGE 1.0
 
 void
 table_load(Oid relid, struct table *table)
