@@ -91,15 +91,15 @@ find_day(struct known *known)
 }
 
 void
-known_start(struct known *known, const struct key_plan *plan, const struct prune_value *conditions, int count)
+known_start(struct known *known, const struct key_plan *plan, bool may_trust)
 {
 	known->plan = plan;
-	known->conditions = conditions;
-	known->condition_count = count;
+	known->conditions = plan->conditions;
+	known->condition_count = plan->condition_count;
 	known->place = 0;
 	known->in_range = false;
 	known->has_entry = false;
-	known->fresh = is_fresh_for_plan(known);
+	known->fresh = may_trust && is_fresh_for_plan(known);
 	find_day(known);
 }
 

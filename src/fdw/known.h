@@ -22,9 +22,11 @@ struct known;
 extern struct known *known_open(ForeignServer *server, int freshness_ms);
 extern void known_close(struct known *known);
 
-/* Starts (again): which keys, and under which conditions. The arguments must live until the next start. */
-extern void known_start(struct known *known, const struct key_plan *plan,
-						const struct prune_value *conditions, int count);
+/*
+ * Starts (again): which keys, and under which conditions (of the plan, which must live until the next start). may_trust: the catalog
+ * may say which objects there are; not where several share a listing.
+ */
+extern void known_start(struct known *known, const struct key_plan *plan, bool may_trust);
 
 /* True where the catalog alone says which objects there are. */
 extern bool known_is_fresh(const struct known *known);

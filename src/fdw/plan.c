@@ -34,9 +34,16 @@
 
 /* In units of cpu_tuple_cost: what an object costs to list, and to open. */
 #define LISTED_OBJECT_COST  1.0
-#define LOCAL_HEADER_COST   10.0
-#define REMOTE_HEADER_COST  100.0
+#define LOCAL_HEADER_COST   100.0
+#define REMOTE_HEADER_COST  1000.0
 #define REMOTE_STARTUP_COST 1000.0
+
+/*
+ * What makes a worker worth its start: objects for each of min_parallel_table_scan_size's pages (1024 by default). A
+ * remote header costs more, not only in waiting, of which one process does much at a time, but in requests to be signed.
+ */
+#define LOCAL_OBJECTS_PER_PAGE  2.0
+#define REMOTE_OBJECTS_PER_PAGE 1.0
 
 void
 table_load(Oid relid, struct table *table)
@@ -303,14 +310,76 @@ key_pathkeys(PlannerInfo *root, RelOptInfo *rel)
 	return NIL;
 }
 
+/*
+ * An Append whose members may all run in parallel workers does not run them asynchronously. A remote member that is not
+ * split among workers is better off so, and many are then waited for at the same time.
+ */
+static bool
+prefers_async(RelOptInfo *rel)
+{
+	struct relation_plan *plan = rel->fdw_private;
+
+	return plan->remote && !plan->fresh && enable_async_append && rel->reloptkind == RELOPT_OTHER_MEMBER_REL;
+}
+
 static void
 add_plain_path(PlannerInfo *root, RelOptInfo *rel)
 {
 	Cost startup, total;
 
+	ForeignPath *path;
+
 	estimate_cost(rel, pruned_objects(root, rel, rel->baserestrictinfo), rel->rows, &startup, &total);
-	add_path(rel, (Path *) create_foreign_path(root, rel, rel->rows, startup, total, key_pathkeys(root, rel),
-											   rel->lateral_relids, NIL));
+	path = create_foreign_path(root, rel, rel->rows, startup, total, key_pathkeys(root, rel),
+							   rel->lateral_relids, NIL);
+	if (prefers_async(rel))
+		path->path.parallel_safe = false;
+	add_path(rel, (Path *) path);
+}
+
+/* One worker above the limit of a small table, and another one each time there is three times as much, as for a heap. */
+static int
+choose_workers(double objects, bool remote)
+{
+	double limit =
+		Max(min_parallel_table_scan_size * (remote ? REMOTE_OBJECTS_PER_PAGE : LOCAL_OBJECTS_PER_PAGE), 1);
+	int workers = 0;
+
+	for (; objects >= limit && workers < max_parallel_workers_per_gather; limit *= 3)
+		workers++;
+	return workers;
+}
+
+/* How many processes share the work: the leader is busy with the rows of the others, as get_parallel_divisor() has it. */
+static double
+participants(int workers)
+{
+	double leader = 1.0 - 0.3 * workers;
+
+	return workers + (parallel_leader_participation && leader > 0 ? leader : 0);
+}
+
+/* All participants share one listing, and read its objects side by side. Where only a listing is read, that would be slower. */
+static void
+add_shared_path(PlannerInfo *root, RelOptInfo *rel)
+{
+	struct relation_plan *plan = rel->fdw_private;
+	double objects = pruned_objects(root, rel, rel->baserestrictinfo);
+	int workers = choose_workers(objects, plan->remote);
+	double divisor = participants(workers);
+	double rows = clamp_row_est(rel->rows / divisor);
+	Cost startup, total, listing;
+	ForeignPath *path;
+
+	if (workers == 0 || plan->of_listing || entity_is_distinct(plan->table.entity))
+		return;
+	estimate_cost(rel, objects, rel->rows, &startup, &total);
+	listing = objects * LISTED_OBJECT_COST * cpu_tuple_cost;
+	total = startup + listing + (total - startup - listing) / divisor;
+	path = create_foreign_path(root, rel, rows, startup, total, NIL, NULL, NIL);
+	path->path.parallel_aware = true;
+	path->path.parallel_workers = workers;
+	add_partial_path(rel, (Path *) path);
 }
 
 static void
@@ -392,8 +461,29 @@ add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel)
 void
 plan_rel_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 {
+	struct relation_plan *plan = rel->fdw_private;
+
 	add_plain_path(root, rel);
+	/* A fresh catalog is read by one process faster than workers start. */
+	if (!plan->fresh && rel->consider_parallel && bms_is_empty(rel->lateral_relids))
+		add_shared_path(root, rel);
 	add_parameterized_paths(root, rel);
+}
+
+/* Every participant opens the store for itself, with the rights of the same user. */
+bool
+plan_is_parallel_safe(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
+{
+	return true;
+}
+
+/* A directory is never waited for. */
+bool
+plan_is_async_capable(ForeignPath *path)
+{
+	struct relation_plan *plan = path->path.parent->fdw_private;
+
+	return plan->remote && !plan->fresh && !path->path.parallel_aware;
 }
 
 /* Can a clause be decided by the columns that a listing tells, without side effects? */

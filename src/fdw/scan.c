@@ -39,10 +39,13 @@ struct scan
 	const struct store_object *odd_object; /* of_values: to be read by itself */
 	struct dicom_window *filling;          /* of the object whose known bytes are asked for */
 	struct store *store;
-	struct listing *listing;
+	struct listing *listing; /* or, where it is shared, the part in it: */
+	struct participant *participant;
+	struct scan_share share; /* nothing in it where the scan is alone */
 	struct reader *reader;
 	struct reader_source source;
 	struct distinct *distinct;
+	bool may_wait;
 	bool draining; /* all files are read; rows come from the temporary files */
 	bool warnings_given;
 
@@ -55,6 +58,10 @@ struct scan
 
 	struct column_scratch scratch;
 	struct scan_counters counters;
+	struct store_statistics merged;     /* of other participants */
+	struct store_statistics statistics; /* of all */
+	bool has_merged;
+	bool was_shared; /* then the objects listed are merged too */
 };
 
 static void
@@ -64,7 +71,15 @@ close_run(struct scan *scan)
 	scan->reader = NULL;
 	listing_close(scan->listing);
 	scan->listing = NULL;
+	participant_close(scan->participant);
+	scan->participant = NULL;
 	scan->item = NULL;
+}
+
+static void
+release_run(void *arg)
+{
+	close_run(arg);
 }
 
 static void
@@ -72,7 +87,6 @@ release_scan(void *arg)
 {
 	struct scan *scan = arg;
 
-	close_run(scan);
 	column_scratch_release(&scan->scratch);
 }
 
@@ -187,6 +201,8 @@ step_fill(struct scan *scan, struct store_object *object)
 static enum dicom_status
 next_candidate(struct scan *scan, struct store_object *object, struct dicom_error *error)
 {
+	if (scan->participant)
+		return participant_next(scan->participant, object, error);
 	if (scan->known == NULL || !known_is_fresh(scan->known))
 		return listing_next(scan->listing, object, error);
 	if (run_guarded(scan, step_known_next, object, error))
@@ -249,12 +265,12 @@ start_known(struct scan *scan, const struct key_plan *plan)
 		scan->known = known_open(scan->request.server, scan->request.freshness_ms);
 	scan->known_asked = true;
 	if (scan->known)
-		known_start(scan->known, plan, plan->conditions, plan->condition_count);
+		known_start(scan->known, plan, scan->participant == NULL);
 	MemoryContextSwitchTo(old);
 }
 
 void
-scan_start(struct scan *scan, const struct key_plan *plan)
+scan_start(struct scan *scan, const struct key_plan *plan, const struct scan_share *share)
 {
 	struct reader_options options = {0};
 	struct dicom_error error;
@@ -263,6 +279,7 @@ scan_start(struct scan *scan, const struct key_plan *plan)
 	close_run(scan);
 	MemoryContextReset(scan->run_context);
 	old = MemoryContextSwitchTo(scan->run_context);
+	handle_tie(scan->run_context, release_run, scan);
 	if (scan->store == NULL)
 		scan->store = server_open_store(scan->request.server, scan->request.user, scan->store_context);
 	if (scan->distinct)
@@ -271,7 +288,15 @@ scan_start(struct scan *scan, const struct key_plan *plan)
 						 ? distinct_create(scan->request.descriptor, scan->context)
 						 : NULL;
 	scan->draining = false;
-	scan->listing = listing_open(scan->store, plan, !scan->of_listing);
+	memset(&scan->share, 0, sizeof(scan->share));
+	if (share)
+	{
+		scan->share = *share;
+		scan->was_shared = true;
+		scan->participant = participant_open(share->listing, scan->store, plan);
+	}
+	else
+		scan->listing = listing_open(scan->store, plan, !scan->of_listing);
 	start_known(scan, plan);
 	scan->source.next = scan->of_values && scan_is_fresh(scan) ? next_odd_object : next_object;
 	scan->source.fill = scan->known ? fill_object : NULL;
@@ -299,10 +324,19 @@ key_of(const struct reader_item *item)
 	return text_to_server(item->object.key, &length, NULL);
 }
 
+/* How many bad files there are, this one included, whoever read them. */
+static uint64
+count_bad_file(struct scan *scan)
+{
+	if (scan->share.bad_files)
+		return pg_atomic_add_fetch_u64(scan->share.bad_files, 1);
+	return scan->counters.skipped + scan->counters.damaged;
+}
+
 static void
 check_reject_limit(struct scan *scan, const struct reader_item *item)
 {
-	uint64 bad = scan->counters.skipped + scan->counters.damaged;
+	uint64 bad = count_bad_file(scan);
 
 	if (scan->reject_limit == 0 || bad < (uint64) scan->reject_limit)
 		return;
@@ -357,22 +391,48 @@ note_complaints(struct scan *scan, const struct reader_item *item, const struct 
 
 /* --- rows --- */
 
-/* The next object, whatever became of it; false at the end. */
-static bool
-take_item(struct scan *scan, struct reader_item **item)
+static void
+throw_failure(struct scan *scan, const struct dicom_error *error)
+{
+	if (scan->filter_error)
+		ReThrowError(scan->filter_error);
+	report_error(error);
+}
+
+/*
+ * The reader's next object. A participant of a shared listing waits for its reader only while that has something in flight:
+ * else the others, and who lists next, decide when there is more.
+ */
+static enum dicom_status
+read_shared(struct scan *scan, struct reader_item **item, struct dicom_error *error)
+{
+	enum dicom_status status;
+
+	for (;;)
+	{
+		if (shared_listing_is_stopped(scan->share.listing))
+			return DICOM_END;
+		participant_list_ahead(scan->participant);
+		status = reader_next(scan->reader, reader_in_flight(scan->reader) > 0, item, error);
+		if (status != DICOM_PENDING)
+			return status;
+		CHECK_FOR_INTERRUPTS();
+		if (reader_in_flight(scan->reader) == 0)
+			participant_wait(scan->participant);
+	}
+}
+
+/* The next object, whatever became of it: DICOM_OK, DICOM_END, or DICOM_PENDING where it may not wait. */
+static enum dicom_status
+take_item(struct scan *scan, bool wait, struct reader_item **item)
 {
 	struct dicom_error error;
-	enum dicom_status status = reader_next(scan->reader, true, item, &error);
+	enum dicom_status status =
+		scan->participant ? read_shared(scan, item, &error) : reader_next(scan->reader, wait, item, &error);
 
-	if (status == DICOM_END)
-		return false;
-	if (status != DICOM_OK)
-	{
-		if (scan->filter_error)
-			ReThrowError(scan->filter_error);
-		report_error(&error);
-	}
-	return true;
+	if (status == DICOM_FAILED)
+		throw_failure(scan, &error);
+	return status;
 }
 
 /* Counts an object; false where it gives no row. */
@@ -386,17 +446,18 @@ accept_item(struct scan *scan, const struct reader_item *item)
 	return item->status == DICOM_OK || accept_failure(scan, item);
 }
 
-/* The next object that gives rows; false at the end. */
-static bool
+/* The next object that gives rows: DICOM_OK, DICOM_END, or DICOM_PENDING where the scan may not wait. */
+static enum dicom_status
 next_item(struct scan *scan, struct reader_item **item)
 {
+	enum dicom_status status;
+
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!take_item(scan, item))
-			return false;
-	} while (!accept_item(scan, *item));
-	return true;
+		status = take_item(scan, scan->may_wait, item);
+	} while (status == DICOM_OK && !accept_item(scan, *item));
+	return status;
 }
 
 /* Appends the text of one part of the key, its length in front, so that 'a','bc' is not 'ab','c'. */
@@ -485,28 +546,34 @@ fill_distinct_row(struct scan *scan, const struct reader_item *item, Datum *valu
 	return false;
 }
 
-static bool
+static enum scan_result
 next_distinct_row(struct scan *scan, Datum *values, bool *nulls)
 {
 	struct reader_item *item;
 
 	while (!scan->draining)
 	{
+		enum dicom_status status;
+
 		MemoryContextReset(scan->row_context);
-		if (!next_item(scan, &item))
+		status = next_item(scan, &item);
+		if (status == DICOM_PENDING)
+			return SCAN_PENDING;
+		if (status == DICOM_END)
 			scan->draining = true;
 		else if (fill_distinct_row(scan, item, values, nulls))
-			return true;
+			return SCAN_ROW;
 	}
-	return distinct_next_spilled(scan->distinct, values, nulls);
+	return distinct_next_spilled(scan->distinct, values, nulls) ? SCAN_ROW : SCAN_END;
 }
 
-static bool
+static enum scan_result
 next_element_row(struct scan *scan, Datum *values, bool *nulls)
 {
 	for (;;)
 	{
 		const struct dicom_dataset *dataset = scan->item ? scan->item->dataset : NULL;
+		enum dicom_status status;
 
 		CHECK_FOR_INTERRUPTS();
 		while (dataset && scan->next_element < dataset->count &&
@@ -515,12 +582,14 @@ next_element_row(struct scan *scan, Datum *values, bool *nulls)
 		if (dataset && scan->next_element < dataset->count)
 		{
 			fill_row(scan, scan->item, &dataset->elements[scan->next_element++], values, nulls);
-			return true;
+			return SCAN_ROW;
 		}
-		if (!next_item(scan, &scan->item))
+		scan->item = NULL;
+		status = next_item(scan, &scan->item);
+		if (status != DICOM_OK)
 		{
 			scan->item = NULL;
-			return false;
+			return status == DICOM_END ? SCAN_END : SCAN_PENDING;
 		}
 		scan->next_element = 0;
 	}
@@ -556,7 +625,7 @@ read_odd_object(struct scan *scan, const struct store_object *object, Datum *val
 	struct reader_item *item;
 
 	scan->odd_object = object;
-	if (!take_item(scan, &item) || !accept_item(scan, item))
+	if (take_item(scan, true, &item) != DICOM_OK || !accept_item(scan, item))
 		return false;
 	fill_row(scan, item, NULL, values, nulls);
 	return true;
@@ -587,34 +656,55 @@ next_row_of_values(struct scan *scan, Datum *values, bool *nulls)
 	return false;
 }
 
-static bool
+static enum scan_result
 next_row(struct scan *scan, Datum *values, bool *nulls)
 {
 	struct reader_item *item;
+	enum dicom_status status;
 
 	if (scan->of_values && scan_is_fresh(scan))
-		return next_row_of_values(scan, values, nulls);
+		return next_row_of_values(scan, values, nulls) ? SCAN_ROW : SCAN_END;
 	if (scan->distinct)
 		return next_distinct_row(scan, values, nulls);
 	if (scan->request.entity == ENTITY_ELEMENTS)
 		return next_element_row(scan, values, nulls);
-	if (!next_item(scan, &item))
-		return false;
+	status = next_item(scan, &item);
+	if (status != DICOM_OK)
+		return status == DICOM_END ? SCAN_END : SCAN_PENDING;
 	fill_row(scan, item, NULL, values, nulls);
-	return true;
+	return SCAN_ROW;
+}
+
+static enum scan_result
+fetch_row(struct scan *scan, bool may_wait, Datum *values, bool *nulls)
+{
+	MemoryContext old;
+	enum scan_result result;
+
+	MemoryContextReset(scan->row_context);
+	old = MemoryContextSwitchTo(scan->row_context);
+	scan->may_wait = may_wait;
+	result = next_row(scan, values, nulls);
+	MemoryContextSwitchTo(old);
+	return result;
 }
 
 bool
 scan_next(struct scan *scan, Datum *values, bool *nulls)
 {
-	MemoryContext old;
-	bool found;
+	return fetch_row(scan, true, values, nulls) == SCAN_ROW;
+}
 
-	MemoryContextReset(scan->row_context);
-	old = MemoryContextSwitchTo(scan->row_context);
-	found = next_row(scan, values, nulls);
-	MemoryContextSwitchTo(old);
-	return found;
+enum scan_result
+scan_poll(struct scan *scan, Datum *values, bool *nulls)
+{
+	return fetch_row(scan, false, values, nulls);
+}
+
+struct store *
+scan_get_store(struct scan *scan)
+{
+	return scan->store;
 }
 
 /* --- what is told of a scan --- */
@@ -631,7 +721,48 @@ scan_get_counters(struct scan *scan)
 const struct store_statistics *
 scan_get_statistics(struct scan *scan)
 {
-	return scan->store ? store_statistics(scan->store) : NULL;
+	if (scan->store == NULL && !scan->has_merged)
+		return NULL;
+	scan->statistics = scan->merged;
+	if (scan->store)
+		store_statistics_add(&scan->statistics, store_statistics(scan->store));
+	if (scan->was_shared)
+		scan->statistics.objects_listed = scan->merged.objects_listed;
+	return &scan->statistics;
+}
+
+/* Of the first ones that the participants met, the one with the least name: always the same. */
+static void
+merge_first(struct scan *scan, char **place, const char *text)
+{
+	if (text && (*place == NULL || strcmp(text, *place) < 0))
+		*place = MemoryContextStrdup(scan->context, text);
+}
+
+void
+scan_counters_add(struct scan_counters *sum, const struct scan_counters *more)
+{
+	sum->pruned += more->pruned;
+	sum->opened += more->opened;
+	sum->skipped += more->skipped;
+	sum->damaged += more->damaged;
+	sum->vanished += more->vanished;
+	sum->without_key += more->without_key;
+	sum->duplicates += more->duplicates;
+	sum->spilled += more->spilled;
+	sum->bad_values += more->bad_values;
+	sum->replaced += more->replaced;
+}
+
+void
+scan_merge(struct scan *scan, const struct scan_counters *more, const struct store_statistics *statistics)
+{
+	scan_counters_add(&scan->counters, more);
+	scan->scratch.replaced += more->replaced;
+	merge_first(scan, &scan->counters.first_bad_file, more->first_bad_file);
+	merge_first(scan, &scan->counters.first_bad_value, more->first_bad_value);
+	store_statistics_add(&scan->merged, statistics);
+	scan->has_merged = true;
 }
 
 bool
@@ -709,6 +840,13 @@ scan_report(struct scan *scan)
 		report_files(scan);
 	if (scan->counters.bad_values > 0)
 		report_values(scan);
+}
+
+void
+scan_stop(struct scan *scan)
+{
+	close_run(scan);
+	memset(&scan->share, 0, sizeof(scan->share));
 }
 
 void

@@ -535,6 +535,12 @@ reader_next(struct reader *reader, bool wait, struct reader_item **item, struct 
 	return fail_reader(reader, error);
 }
 
+int
+reader_in_flight(const struct reader *reader)
+{
+	return reader->used - (reader->delivered ? 1 : 0);
+}
+
 /* --- opening and closing --- */
 
 static void

@@ -59,6 +59,9 @@ extern enum dicom_status reader_open(struct store *store, const struct reader_so
 extern enum dicom_status reader_next(struct reader *reader, bool wait, struct reader_item **item,
 									 struct dicom_error *error);
 
+/* How many objects the reader has taken from its source and not handed out yet. */
+extern int reader_in_flight(const struct reader *reader);
+
 /* Drops whatever is in flight. NULL is ignored. */
 extern void reader_close(struct reader *reader);
 

@@ -109,6 +109,9 @@ extern void store_close(struct store *store);
 
 extern const struct store_statistics *store_statistics(const struct store *store);
 
+/* Adds what was counted elsewhere. */
+extern void store_statistics_add(struct store_statistics *sum, const struct store_statistics *more);
+
 /* True where reads cost a round trip, so that many should be in flight: s3. */
 extern bool store_is_remote(const struct store *store);
 
