@@ -41,6 +41,7 @@ struct catalog_lookup
 	IndexScanDesc day_scan;
 	IndexScanDesc scan; /* the one in use */
 	TupleTableSlot *slot;
+	MemoryContext context; /* an index scan keeps what it allocates on its way */
 	MemoryContext seek_context; /* what an index scan refers to: its keys, from one seek to the next */
 	MemoryContext row_context;
 	struct catalog_entry ahead; /* read, not yet handed out */
@@ -192,6 +193,7 @@ catalog_lookup_open(ForeignServer *server)
 	lookup->by_day = index_open(catalog_relation("object_day"), AccessShareLock);
 	lookup->slot =
 		MakeSingleTupleTableSlot(RelationGetDescr(lookup->objects), table_slot_callbacks(lookup->objects));
+	lookup->context = CurrentMemoryContext;
 	lookup->seek_context =
 		AllocSetContextCreate(CurrentMemoryContext, "dicom_fdw catalog keys", ALLOCSET_SMALL_SIZES);
 	lookup->row_context =
@@ -231,6 +233,7 @@ catalog_lookup_seek(struct catalog_lookup *lookup, const char *key, const DateAD
 		ScanKeyInit(&keys[count++], 2, BTEqualStrategyNumber, F_DATE_EQ, DateADTGetDatum(*day));
 	ScanKeyEntryInitialize(&keys[count], 0, count + 1, BTGreaterEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXT_GE, PointerGetDatum(first));
+	MemoryContextSwitchTo(lookup->context);
 	lookup->scan = day ? lookup->day_scan : lookup->key_scan;
 	index_rescan(lookup->scan, keys, count + 1, NULL, 0);
 	lookup->has_ahead = false;
@@ -298,9 +301,8 @@ read_entry(struct catalog_lookup *lookup, struct catalog_entry *entry)
 static bool
 fetch_ahead(struct catalog_lookup *lookup)
 {
-	MemoryContext old = MemoryContextSwitchTo(lookup->seek_context);
+	MemoryContext old = MemoryContextSwitchTo(lookup->context);
 
-	/* What the scan allocates on its way must live as long as it does. */
 	lookup->has_ahead = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
 	lookup->positioned = lookup->has_ahead;
 	if (lookup->has_ahead)
