@@ -10,6 +10,9 @@
 #define RUN_HEADER  12
 #define LENGTH_SIZE 4
 
+/* The parser may have seen the header of the element at which it stopped. */
+#define NEXT_HEADER 16
+
 const struct dicom_selection header_selection = {
 	.everything = true, .whole_header = true, .max_value = HEADER_LONGEST_VALUE};
 
@@ -87,12 +90,12 @@ header_pack(const struct dicom_dataset *dataset, struct dicom_buffer *out)
 
 		if (!is_long(element) || element->offset < from)
 			continue;
-		if (!pack_range(dataset->window, from, element->offset, out))
+		if (!pack_range(dataset->window, from, element->offset + HEADER_VALUE_START, out))
 			return false;
 		from =
 			element->length == DICOM_UNDEFINED_LENGTH ? element->offset : element->offset + element->length;
 	}
-	return pack_range(dataset->window, from, dataset->bytes_used, out);
+	return pack_range(dataset->window, from, dataset->bytes_used + NEXT_HEADER, out);
 }
 
 bool

@@ -3,7 +3,7 @@
  *	  The header of a file as the catalog keeps it: dicom.object.header.
  *
  * It is the file itself with holes: runs of the file's own bytes, each at its own offset. Left out are the values of more than
- * HEADER_LONGEST_VALUE bytes, everything behind the header of the pixel data, and what is beyond HEADER_LIMIT bytes in all. Of
+ * HEADER_LONGEST_VALUE bytes but for their first HEADER_VALUE_START (by which the parser tells whether they hold items), everything behind the header of the pixel data, and what is beyond HEADER_LIMIT bytes in all. Of
  * a deflated file the runs hold the deflated bytes.
  *
  *		byte 0		format: 1
@@ -23,6 +23,7 @@
 #include "../dicom/dataset.h"
 
 #define HEADER_LONGEST_VALUE 4096
+#define HEADER_VALUE_START   32
 #define HEADER_LIMIT         (256 * 1024)
 
 /* What a sync reads of each file: all elements in front of the pixel data, without long values. */

@@ -25,7 +25,13 @@
 
 #define READ_MEMORY     (24 * 1024 * 1024) /* for headers in flight */
 #define REMOVED_AT_ONCE 1000
-#define TELL_EVERY_MS   1000
+
+/*
+ * Objects come in key order. So that those behind a slow one do not keep requests from being made, there are more objects on
+ * their way than requests in flight, of which the server's max_requests is the limit.
+ */
+#define REMOTE_WINDOW 256
+#define TELL_EVERY_MS 1000
 
 /* So many objects one after another that cannot be had: it is not their fault. */
 #define FAILURES_IN_A_ROW 64
@@ -114,6 +120,7 @@ open_store(struct sync *sync)
 	sync->selection.header_limit = option_bytes(sync->server->options, "header_limit", 0);
 	sync->options.selection = &sync->selection;
 	sync->options.memory_limit = READ_MEMORY;
+	sync->options.window = store_is_remote(sync->store) ? REMOTE_WINDOW : 0;
 	sync->source.next = merge_next;
 	sync->source.arg = sync->merge;
 	if (reader_open(sync->store, &sync->source, &sync->options, &sync->reader, &error) != DICOM_OK)

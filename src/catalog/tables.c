@@ -24,7 +24,8 @@
 #include "../pg/report.h"
 #include "tables.h"
 
-#define BATCH_OBJECTS 1000
+/* Requests in flight are not looked at while a batch is written, so it is short enough for the server not to run dry. */
+#define BATCH_OBJECTS 256
 #define BATCH_BYTES   (4 * 1024 * 1024)
 
 /* Behind a prefix, it sorts behind whatever else may follow: the last code point, which is no character, several times. */

@@ -2,13 +2,15 @@
  * test_dataset_pieces.c
  *	  Promise: in what pieces the bytes of a file come makes no difference to what is read from it.
  *
+ * Nor does it whether they come from the file, or from its header as the catalog keeps it.
+ *
  * The files are those that fuzz/make_seeds.py writes, and a corpus of real ones where that is at hand.
  */
 #include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "dicom/dataset.h"
+#include "catalog/header.h"
 #include "unit.h"
 
 struct result
@@ -97,6 +99,54 @@ same_result(const struct result *a, const struct result *b)
 	return 1;
 }
 
+/* What is read from a packed header is what is read from the file, or it is said that the file is needed. */
+static void
+check_packed(const char *path, const uint8_t *file, size_t size, const struct dicom_selection *selection,
+			 const struct dicom_buffer *packed)
+{
+	struct result whole, unpacked = {0};
+
+	/* Of what is no DICOM no header is kept. */
+	read_in_pieces(&whole, file, size, selection, 0);
+	dicom_window_init(&unpacked.window, size);
+	unit_check(header_unpack((const uint8_t *) packed->data, packed->length, &unpacked.window), path,
+			   __FILE__, __LINE__);
+	dicom_dataset_open(&unpacked.dataset, &unpacked.window, selection, &unpacked.error);
+	unpacked.status = dicom_dataset_read(&unpacked.dataset, &unpacked.error);
+	if (unpacked.status != DICOM_NEED)
+		unit_check(same_result(&whole, &unpacked), path, __FILE__, __LINE__);
+	else if (selection == &header_selection)
+		unit_check(packed->length >= HEADER_LIMIT || whole.error.code == DICOM_ERROR_NOT_DICOM, path,
+				   __FILE__, __LINE__);
+	end_result(&unpacked);
+	end_result(&whole);
+}
+
+static void
+check_header(const char *path, const uint8_t *file, size_t size)
+{
+	struct dicom_buffer packed = {0};
+	struct result read;
+	size_t i;
+
+	read_in_pieces(&read, file, size, &header_selection, 0);
+	unit_check(header_pack(&read.dataset, &packed), path, __FILE__, __LINE__);
+	unit_check(packed.length < HEADER_LIMIT + 100, path, __FILE__, __LINE__);
+	check_packed(path, file, size, &header_selection, &packed);
+	for (i = 0; i < sizeof(selections) / sizeof(selections[0]); i++)
+		check_packed(path, file, size, &selections[i], &packed);
+	for (i = 0; i < packed.length && i < 64; i++)
+	{
+		struct dicom_window window;
+
+		dicom_window_init(&window, size);
+		header_unpack((const uint8_t *) packed.data, i, &window);
+		dicom_window_free(&window);
+	}
+	dicom_buffer_free(&packed);
+	end_result(&read);
+}
+
 static void
 check_file(const char *path, const size_t *pieces)
 {
@@ -120,6 +170,7 @@ check_file(const char *path, const size_t *pieces)
 		}
 		end_result(&whole);
 	}
+	check_header(path, file, size);
 	if (stream)
 		fclose(stream);
 	free(file);
