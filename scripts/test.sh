@@ -19,8 +19,11 @@ if ! as_user test -r "$top/scripts/test.sh"; then
 	cp -a "$top" "$copy/main"
 	[ ! -d ../shared/corpus ] || { mkdir "$copy/shared" && cp -r ../shared/corpus "$copy/shared/" && chmod -R a+rX "$copy/shared"; }
 	chmod -R a+rX "$copy/main"
-	"$copy/main/scripts/test.sh" "$@"
-	exit
+	status=0
+	DICOM_TEST_LOGS=$top/build/test/log "$copy/main/scripts/test.sh" "$@" || status=$?
+	rm -rf build/test/log
+	mkdir -p build/test && cp -r "$copy/main/build/test/log" build/test/
+	exit $status
 fi
 
 passed=0
@@ -265,6 +268,6 @@ else
 	tail -n 40 "$log/build.log"
 fi
 
-echo "logs are in $log"
+echo "logs are in ${DICOM_TEST_LOGS:-$log}"
 echo "$passed passed, $failed failed$([ $skipped = 0 ] || echo ", $skipped skipped")"
 [ $failed = 0 ] && [ $passed -gt 0 ]

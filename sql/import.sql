@@ -17,6 +17,10 @@ SELECT c.relname, o.option_name, o.option_value
 FROM pg_foreign_table t JOIN pg_class c ON c.oid = t.ftrelid, pg_options_to_table(t.ftoptions) o
 WHERE c.relnamespace = 'imported'::regnamespace
 ORDER BY 1, 2;
+-- comments for BI tools
+SELECT dicom.describe('imported');
+SELECT attname, col_description(attrelid, attnum)
+FROM pg_attribute WHERE attrelid = 'imported.patients'::regclass AND attnum IN (1, 3, 27) ORDER BY attnum;
 DROP SCHEMA imported CASCADE;
 
 CREATE SCHEMA imported;

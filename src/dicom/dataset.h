@@ -58,6 +58,7 @@ struct dicom_element
 	uint32_t tag;
 	uint32_t next;   /* index of the first element behind this one and all it holds */
 	uint32_t parent; /* index of the item that holds it, UINT32_MAX at top level */
+	uint32_t number; /* of an item in its sequence, counted from 1; 0 for other elements */
 	uint16_t vr;     /* as written; of UN and in implicit VR the dictionary's, alternatives decided */
 	uint8_t depth;   /* 0 at top level, 1 for items of a top-level sequence, 2 for their elements */
 	uint8_t flags;
@@ -104,7 +105,10 @@ struct dicom_selection
 	const char *const *private_creators;
 	int private_count;
 
-	/* Keep only the tags above, but parse up to the pixel data, so that header_end and warnings are full. */
+	/*
+	 * Parse up to the pixel data and no further, so that header_end and warnings are full: with the tags above keep only
+	 * those, with `everything` all that stands in front of the pixel data.
+	 */
 	bool whole_header;
 
 	/* Values longer than this many bytes are not read unless wanted by tag; 0: 64 KiB. */

@@ -173,7 +173,8 @@ keep_pixel_data(struct dicom_reading *reading, struct header *header, bool keep)
 static enum dicom_status
 step_pixel_data(struct dicom_reading *reading, struct header *header, bool keep)
 {
-	bool go_on = reading->selection->everything || reading->last_wanted > header->tag;
+	const struct dicom_selection *selection = reading->selection;
+	bool go_on = (selection->everything && !selection->whole_header) || reading->last_wanted > header->tag;
 	enum dicom_status status;
 
 	if (header->length == DICOM_UNDEFINED_LENGTH)

@@ -85,14 +85,16 @@ static bool
 accept_file(struct file *file, const char *on_error)
 {
 	if (strcmp(on_error, "skip") != 0 && strcmp(on_error, "error") != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid on_error: \"%s\"", on_error),
-						errhint("Valid values are: \"skip\", \"error\".")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid on_error: \"%s\"", on_error),
+				 errhint("Valid values are: \"skip\", \"error\".")));
 	if (file->item.status == DICOM_OK)
 		return true;
 	if (strcmp(on_error, "error") == 0 || file->item.error.code == DICOM_ERROR_MEMORY)
 		report_error(&file->item.error);
 	ereport(WARNING, (errcode(ERRCODE_WARNING),
-					  errmsg("file cannot be read%s: %s", row_has_data(&file->dataset) ? " to its end" : "", report_line(&file->item.error)),
+					  errmsg("file cannot be read%s: %s", row_has_data(&file->dataset) ? " to its end" : "",
+							 report_line(&file->item.error)),
 					  errhint("dicom.file_error() tells the same as a value.")));
 	return row_has_data(&file->dataset);
 }
@@ -110,7 +112,8 @@ dicom_elements_of_file(PG_FUNCTION_ARGS)
 	struct column *columns = rows_columns(descriptor, ENTITY_ELEMENTS);
 	Datum *values = palloc0(descriptor->natts * sizeof(Datum));
 	bool *nulls = palloc0(descriptor->natts * sizeof(bool));
-	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "dicom_fdw row", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext row_context =
+		AllocSetContextCreate(CurrentMemoryContext, "dicom_fdw row", ALLOCSET_DEFAULT_SIZES);
 	uint32_t i;
 
 	for (i = 0; readable && i < file->dataset.count; i++)
@@ -141,7 +144,8 @@ json_of(struct file *file)
 	int length;
 
 	if (!dicom_json_dataset(&file->scratch.values, &file->dataset, &options, buffer))
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("data set is too long for one value")));
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("data set is too long for one value")));
 	length = buffer->length;
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_server(buffer->data, &length, NULL)));
 }

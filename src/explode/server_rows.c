@@ -91,11 +91,11 @@ explode(FunctionCallInfo fcinfo, enum entity_kind entity)
 	return (Datum) 0;
 }
 
-#define EXPLODE_FUNCTION(name, entity)                                                                                 \
-	SQL_FUNCTION(name);                                                                                         \
-	Datum name(PG_FUNCTION_ARGS)                                                                                       \
-	{                                                                                                                  \
-		return explode(fcinfo, entity);                                                                                \
+#define EXPLODE_FUNCTION(name, entity)  \
+	SQL_FUNCTION(name);                 \
+	Datum name(PG_FUNCTION_ARGS)        \
+	{                                   \
+		return explode(fcinfo, entity); \
 	}
 
 EXPLODE_FUNCTION(dicom_explode_patients, ENTITY_PATIENTS)

@@ -146,7 +146,8 @@ resolve_all_columns(struct scan_request *request, struct table *table, Relation 
 
 /* From rows in a sample of the objects to rows in all of them. */
 static double
-estimate_rows(enum entity_kind entity, const struct key_sample *sample, double read, double rows, double duplicates)
+estimate_rows(enum entity_kind entity, const struct key_sample *sample, double read, double rows,
+			  double duplicates)
 {
 	double once;
 
@@ -195,10 +196,14 @@ acquire_rows(Relation relation, int level, HeapTuple *tuples, int target, double
 			heap_freetuple(tuples[place]);
 		tuples[place] = heap_form_tuple(request.descriptor, values, nulls);
 	}
-	*live = estimate_rows(table.entity, &sample, list_length(sample.keys), rows, scan_get_counters(scan)->duplicates);
+	*live = estimate_rows(table.entity, &sample, list_length(sample.keys), rows,
+						  scan_get_counters(scan)->duplicates);
 	*dead = 0;
-	ereport(level, (errmsg("\"%s\": read %d of %.0f objects, containing %.0f rows; %d rows in sample, %.0f estimated total rows",
-						   RelationGetRelationName(relation), list_length(sample.keys), sample.objects, rows, kept, *live)));
+	ereport(
+		level,
+		(errmsg(
+			"\"%s\": read %d of %.0f objects, containing %.0f rows; %d rows in sample, %.0f estimated total rows",
+			RelationGetRelationName(relation), list_length(sample.keys), sample.objects, rows, kept, *live)));
 	scan_report(scan);
 	scan_close(scan);
 	return kept;

@@ -34,20 +34,16 @@ static const struct attribute_name file_attributes[] = {
 };
 
 static const struct attribute_name element_attributes[] = {
-	{"path", COLUMN_EACH_PATH},
-	{"tag", COLUMN_EACH_TAG},
-	{"keyword", COLUMN_EACH_KEYWORD},
-	{"vr", COLUMN_EACH_VR},
-	{"vm", COLUMN_EACH_VM},
-	{"length", COLUMN_EACH_LENGTH},
-	{"value", COLUMN_EACH_VALUE},
-	{"private_creator", COLUMN_EACH_PRIVATE_CREATOR},
+	{"path", COLUMN_EACH_PATH},       {"tag", COLUMN_EACH_TAG},
+	{"keyword", COLUMN_EACH_KEYWORD}, {"vr", COLUMN_EACH_VR},
+	{"vm", COLUMN_EACH_VM},           {"length", COLUMN_EACH_LENGTH},
+	{"value", COLUMN_EACH_VALUE},     {"private_creator", COLUMN_EACH_PRIVATE_CREATOR},
 };
 
 /* Types that a value of a data set can become; arrays of them too. */
-static const Oid value_types[] = {TEXTOID, VARCHAROID, BPCHAROID, DATEOID,	 TIMEOID,	 TIMESTAMPOID, TIMESTAMPTZOID,
-								  INT2OID, INT4OID,	   INT8OID,	  FLOAT4OID, FLOAT8OID, NUMERICOID,	BYTEAOID,
-								  JSONBOID};
+static const Oid value_types[] = {TEXTOID,      VARCHAROID,     BPCHAROID,  DATEOID,  TIMEOID,
+								  TIMESTAMPOID, TIMESTAMPTZOID, INT2OID,    INT4OID,  INT8OID,
+								  FLOAT4OID,    FLOAT8OID,      NUMERICOID, BYTEAOID, JSONBOID};
 
 const struct entity_column *
 entity_column_at(int i)
@@ -94,7 +90,8 @@ static void
 refuse_type(const struct column *column, Oid type, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
-					errmsg("column \"%s\" cannot have type %s", column->name, format_type_be(type)), errhint("%s", hint)));
+					errmsg("column \"%s\" cannot have type %s", column->name, format_type_be(type)),
+					errhint("%s", hint)));
 }
 
 static bool
@@ -142,10 +139,12 @@ static void
 check_element_type(const struct column *column)
 {
 	if (!is_value_type(column->value_type))
-		refuse_type(column, column->type,
-					"Use text, varchar, date, time, timestamp, timestamptz, smallint, integer, bigint, real, double precision, "
-					"numeric, bytea or jsonb, or an array of one of them.");
-	if (OidIsValid(column->element_type) && (column->value_type == JSONBOID || column->value_type == BYTEAOID))
+		refuse_type(
+			column, column->type,
+			"Use text, varchar, date, time, timestamp, timestamptz, smallint, integer, bigint, real, double precision, "
+			"numeric, bytea or jsonb, or an array of one of them.");
+	if (OidIsValid(column->element_type) &&
+		(column->value_type == JSONBOID || column->value_type == BYTEAOID))
 		refuse_type(column, column->type, "A sequence or a value of bytes is one value: use jsonb or bytea.");
 }
 
@@ -156,7 +155,8 @@ resolve_type(struct column *column, Form_pg_attribute attribute)
 	column->type = getBaseTypeAndTypmod(attribute->atttypid, &column->typmod);
 	column->element_type = get_element_type(column->type);
 	column->value_type = OidIsValid(column->element_type) ? column->element_type : column->type;
-	get_typlenbyvalalign(column->value_type, &column->value_length, &column->value_by_value, &column->value_align);
+	get_typlenbyvalalign(column->value_type, &column->value_length, &column->value_by_value,
+						 &column->value_align);
 }
 
 void
@@ -169,9 +169,9 @@ column_resolve(struct column *column, enum entity_kind entity, Form_pg_attribute
 	resolve_type(column, attribute);
 	if (tag)
 		resolve_path(column, tag);
-	else if (!find_attribute(file_attributes, lengthof(file_attributes), column->name, &column->kind)
-			 && !(entity == ENTITY_ELEMENTS
-				  && find_attribute(element_attributes, lengthof(element_attributes), column->name, &column->kind)))
+	else if (!find_attribute(file_attributes, lengthof(file_attributes), column->name, &column->kind) &&
+			 !(entity == ENTITY_ELEMENTS &&
+			   find_attribute(element_attributes, lengthof(element_attributes), column->name, &column->kind)))
 		resolve_path(column, column->name);
 	if (column->kind == COLUMN_ELEMENT)
 		check_element_type(column);

@@ -67,11 +67,11 @@ struct column
 	const char *name;
 	enum column_kind kind;
 	struct dicom_path path; /* of COLUMN_ELEMENT */
-	uint16 vr;				/* of the dictionary; UN for private ones */
-	Oid type;				/* of the column, domains looked through */
+	uint16 vr;              /* of the dictionary; UN for private ones */
+	Oid type;               /* of the column, domains looked through */
 	int32 typmod;
 	Oid element_type; /* of an array column, else InvalidOid */
-	Oid value_type;	  /* element_type or type */
+	Oid value_type;   /* element_type or type */
 	int16 value_length;
 	bool value_by_value;
 	char value_align;
@@ -88,7 +88,8 @@ struct column_scratch
 extern void column_scratch_release(struct column_scratch *scratch);
 
 /* Resolves one column. options: those of the column. Throws with the closest keyword as hint. */
-extern void column_resolve(struct column *column, enum entity_kind entity, Form_pg_attribute attribute, List *options);
+extern void column_resolve(struct column *column, enum entity_kind entity, Form_pg_attribute attribute,
+						   List *options);
 
 /*
  * The value of a COLUMN_ELEMENT, in the current memory context. NULL (*isnull) for an element that is absent, empty (but for text),
@@ -99,7 +100,8 @@ extern Datum column_element_datum(const struct column *column, struct column_scr
 								  bool *isnull, bool *bad);
 
 /* A text (UTF-8 from the lower half) as a value of a text-like column type; *bad where it is too long for it. */
-extern Datum column_text_datum(const struct column *column, const char *text, int length, uint64 *replaced, bool *bad);
+extern Datum column_text_datum(const struct column *column, const char *text, int length, uint64 *replaced,
+							   bool *bad);
 
 /* The columns that IMPORT FOREIGN SCHEMA gives an entity: number i of all, NULL past the last. */
 extern const struct entity_column *entity_column_at(int i);

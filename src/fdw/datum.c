@@ -119,8 +119,8 @@ dataset_offset(const struct conversion *c, int *minutes)
 	uint32_t length;
 	const uint8_t *bytes = element ? dicom_dataset_value(c->dataset, element, &length) : NULL;
 
-	if (bytes == NULL || length < 5 || (bytes[0] != '+' && bytes[0] != '-')
-		|| strspn((const char *) bytes + 1, "0123456789") < 4)
+	if (bytes == NULL || length < 5 || (bytes[0] != '+' && bytes[0] != '-') ||
+		strspn((const char *) bytes + 1, "0123456789") < 4)
 		return false;
 	*minutes = ((bytes[1] - '0') * 10 + bytes[2] - '0') * 60 + (bytes[3] - '0') * 10 + bytes[4] - '0';
 	if (bytes[0] == '-')
@@ -161,7 +161,8 @@ integer_of(const struct dicom_value *value, int64 *result)
 			*result = (int64) value->number.as_unsigned;
 			return value->number.as_unsigned <= PG_INT64_MAX;
 		case DICOM_VALUE_REAL:
-			if (!(fabs(value->number.real) < 9007199254740992.0) || value->number.real != rint(value->number.real))
+			if (!(fabs(value->number.real) < 9007199254740992.0) ||
+				value->number.real != rint(value->number.real))
 				return false;
 			*result = (int64) value->number.real;
 			return true;
@@ -377,7 +378,8 @@ single_datum(const struct conversion *c, bool *isnull, bool *bad)
 		*isnull = true;
 		return (Datum) 0;
 	}
-	if (dicom_value_count(c->dataset, c->element) > 1 && dicom_value_next(&c->scratch->values, c->dataset, c->element, &cursor, &second))
+	if (dicom_value_count(c->dataset, c->element) > 1 &&
+		dicom_value_next(&c->scratch->values, c->dataset, c->element, &cursor, &second))
 	{
 		*bad = true;
 		return (Datum) 0;
@@ -409,15 +411,17 @@ whole_text_datum(const struct conversion *c, bool *isnull, bool *bad)
 	struct dicom_buffer *buffer = empty_scratch(c);
 	struct dicom_json_options options = {0};
 	bool is_sequence = c->element->vr == DICOM_VR('S', 'Q');
-	bool readable = is_sequence ? dicom_json_sequence(&c->scratch->values, c->dataset, c->element, &options, buffer)
-								: dicom_value_text(&c->scratch->values, c->dataset, c->element, buffer);
+	bool readable = is_sequence
+						? dicom_json_sequence(&c->scratch->values, c->dataset, c->element, &options, buffer)
+						: dicom_value_text(&c->scratch->values, c->dataset, c->element, buffer);
 
 	check_scratch(buffer);
 	*isnull = !readable;
 	*bad = !readable && c->element->length > 0;
 	if (!readable)
 		return (Datum) 0;
-	return column_text_datum(c->column, buffer->data ? buffer->data : "", buffer->length, &c->scratch->replaced, bad);
+	return column_text_datum(c->column, buffer->data ? buffer->data : "", buffer->length,
+							 &c->scratch->replaced, bad);
 }
 
 static Datum
@@ -437,7 +441,10 @@ bytes_datum(const struct conversion *c, bool *isnull, bool *bad)
 	return PointerGetDatum(result);
 }
 
-/* A sequence as its JSON form; what is no sequence does not fit jsonb. */
+/* jsonb holds 256 MiB in one object and throws where that is not enough; its form is at most twice as long as the text. */
+#define JSON_LIMIT ((size_t) 128 * 1024 * 1024)
+
+/* A sequence as its JSON form; what is no sequence, or too long, does not fit jsonb. */
 static Datum
 json_datum(const struct conversion *c, bool *isnull, bool *bad)
 {
@@ -445,15 +452,15 @@ json_datum(const struct conversion *c, bool *isnull, bool *bad)
 	struct dicom_json_options options = {0};
 	int length;
 
-	if (!dicom_json_sequence(&c->scratch->values, c->dataset, c->element, &options, buffer))
+	if (!dicom_json_sequence(&c->scratch->values, c->dataset, c->element, &options, buffer) ||
+		buffer->length > JSON_LIMIT)
 	{
-		check_scratch(buffer);
 		*bad = true;
 		return (Datum) 0;
 	}
-	check_scratch(buffer);
 	length = buffer->length;
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text_to_server(buffer->data, &length, &c->scratch->replaced)));
+	return DirectFunctionCall1(jsonb_in,
+							   CStringGetDatum(text_to_server(buffer->data, &length, &c->scratch->replaced)));
 }
 
 static bool
@@ -463,8 +470,9 @@ is_text_type(Oid type)
 }
 
 Datum
-column_element_datum(const struct column *column, struct column_scratch *scratch, const struct dicom_dataset *dataset,
-					 const struct dicom_element *element, bool *isnull, bool *bad)
+column_element_datum(const struct column *column, struct column_scratch *scratch,
+					 const struct dicom_dataset *dataset, const struct dicom_element *element, bool *isnull,
+					 bool *bad)
 {
 	struct conversion c = {column, scratch, dataset, element};
 	Datum datum;

@@ -18,7 +18,7 @@
 
 #include "distinct.h"
 
-#define PARTITION_BITS 4
+#define PARTITION_BITS  4
 #define PARTITION_COUNT (1 << PARTITION_BITS)
 
 struct key_hash
@@ -33,13 +33,13 @@ typedef struct seen_entry
 	char status;
 } seen_entry;
 
-#define SH_PREFIX		seen
-#define SH_ELEMENT_TYPE seen_entry
-#define SH_KEY_TYPE		struct key_hash
-#define SH_KEY			hash
+#define SH_PREFIX            seen
+#define SH_ELEMENT_TYPE      seen_entry
+#define SH_KEY_TYPE          struct key_hash
+#define SH_KEY               hash
 #define SH_HASH_KEY(tb, key) ((uint32) (key).low)
-#define SH_EQUAL(tb, a, b)	 ((a).low == (b).low && (a).high == (b).high)
-#define SH_SCOPE		static inline
+#define SH_EQUAL(tb, a, b)   ((a).low == (b).low && (a).high == (b).high)
+#define SH_SCOPE             static inline
 #define SH_DECLARE
 #define SH_DEFINE
 #include "lib/simplehash.h"
@@ -230,7 +230,8 @@ fetch_spilled(struct distinct *distinct)
 
 	if (distinct->slot == NULL)
 		distinct->slot = MakeSingleTupleTableSlot(distinct->spill_descriptor, &TTSOpsMinimalTuple);
-	found = distinct->current && tuplestore_gettupleslot(distinct->current->rows, true, false, distinct->slot);
+	found =
+		distinct->current && tuplestore_gettupleslot(distinct->current->rows, true, false, distinct->slot);
 	MemoryContextSwitchTo(old);
 	return found;
 }

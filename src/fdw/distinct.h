@@ -16,8 +16,8 @@ struct distinct;
 
 enum distinct_verdict
 {
-	DISTINCT_SEEN,	 /* the key came before */
-	DISTINCT_NEW,	 /* it did not, and is remembered */
+	DISTINCT_SEEN,   /* the key came before */
+	DISTINCT_NEW,    /* it did not, and is remembered */
 	DISTINCT_UNKNOWN /* no room: hand the row to distinct_spill() */
 };
 

@@ -48,8 +48,8 @@ resolve_columns(struct execution *execution, Relation relation, List *needed)
 	{
 		AttrNumber attnum = lfirst_int(cell);
 
-		column_resolve(&execution->request.columns[execution->request.column_count++], execution->table.entity,
-					   TupleDescAttr(RelationGetDescr(relation), attnum - 1),
+		column_resolve(&execution->request.columns[execution->request.column_count++],
+					   execution->table.entity, TupleDescAttr(RelationGetDescr(relation), attnum - 1),
 					   GetForeignColumnOptions(RelationGetRelid(relation), attnum));
 	}
 }
@@ -74,9 +74,10 @@ prepare_pruning(struct execution *execution, ForeignScanState *node, ForeignScan
 		Expr *expression = list_nth(plan->fdw_exprs, i);
 
 		execution->prune_values[i].column = &execution->prune_columns[list_nth_int(columns, i)];
-		execution->prune_values[i].operator= list_nth_int(operators, i);
+		execution->prune_values[i].comparison = list_nth_int(operators, i);
 		execution->prune_values[i].value_type = exprType((Node *) expression);
-		execution->prune_states = lappend(execution->prune_states, ExecInitExpr(expression, (PlanState *) node));
+		execution->prune_states =
+			lappend(execution->prune_states, ExecInitExpr(expression, (PlanState *) node));
 	}
 	if (filter != NIL)
 	{
@@ -103,8 +104,9 @@ evaluate_keys(struct execution *execution)
 
 		value->value = ExecEvalExpr(lfirst(cell), execution->expression_context, &value->isnull);
 	}
-	execution->keys = prune_build(execution->table.prefix ? execution->table.prefix : "", execution->table.key_format,
-								  execution->prune_values, execution->prune_count);
+	execution->keys =
+		prune_build(execution->table.prefix ? execution->table.prefix : "", execution->table.key_format,
+					execution->prune_values, execution->prune_count);
 	MemoryContextSwitchTo(old);
 }
 
@@ -115,8 +117,8 @@ keys_are_known(ForeignScan *plan)
 	ListCell *cell;
 
 	foreach (cell, plan->fdw_exprs)
-		if (contain_var_clause(lfirst(cell)) == false && !IsA(lfirst(cell), Const)
-			&& (contain_mutable_functions(lfirst(cell)) || !bms_is_empty(plan->scan.plan.extParam)))
+		if (contain_var_clause(lfirst(cell)) == false && !IsA(lfirst(cell), Const) &&
+			(contain_mutable_functions(lfirst(cell)) || !bms_is_empty(plan->scan.plan.extParam)))
 			return false;
 	return true;
 }
@@ -129,7 +131,8 @@ execute_begin(ForeignScanState *node, int flags)
 	struct execution *execution = palloc0(sizeof(*execution));
 
 	execution->context = CurrentMemoryContext;
-	execution->plan_context = AllocSetContextCreate(CurrentMemoryContext, "dicom_fdw key plan", ALLOCSET_SMALL_SIZES);
+	execution->plan_context =
+		AllocSetContextCreate(CurrentMemoryContext, "dicom_fdw key plan", ALLOCSET_SMALL_SIZES);
 	table_load(RelationGetRelid(relation), &execution->table);
 	execution->request.server = execution->table.server;
 	execution->request.user = scan_check_as_user(node, node->ss.ps.state);
@@ -138,7 +141,8 @@ execute_begin(ForeignScanState *node, int flags)
 	execution->request.options = execution->table.options;
 	execution->request.descriptor = RelationGetDescr(relation);
 	execution->expression_context = CreateExprContext(node->ss.ps.state);
-	execution->listing_slot = ExecInitExtraTupleSlot(node->ss.ps.state, RelationGetDescr(relation), &TTSOpsVirtual);
+	execution->listing_slot =
+		ExecInitExtraTupleSlot(node->ss.ps.state, RelationGetDescr(relation), &TTSOpsVirtual);
 	resolve_columns(execution, relation, linitial(plan->fdw_private));
 	prepare_pruning(execution, node, plan);
 	execution->scan = scan_open(&execution->request, CurrentMemoryContext);
@@ -224,7 +228,8 @@ described_keys(const struct key_plan *keys)
 		else
 			texts = lappend(texts, psprintf("%s%s%s%s%s", range->prefix, range->start_after ? " after " : "",
 											range->start_after ? range->start_after : "",
-											range->end_before ? " before " : "", range->end_before ? range->end_before : ""));
+											range->end_before ? " before " : "",
+											range->end_before ? range->end_before : ""));
 	}
 	return texts;
 }
@@ -235,9 +240,9 @@ explain_keys(const struct key_plan *keys, ExplainState *es)
 	const char *label = keys->exact ? "Keys" : "Prefixes";
 	int count = list_length(keys->exact ? keys->keys : keys->ranges);
 
-	if (!keys->exact && count == 1 && ((struct key_range *) linitial(keys->ranges))->prefix[0] == '\0'
-		&& ((struct key_range *) linitial(keys->ranges))->start_after == NULL
-		&& ((struct key_range *) linitial(keys->ranges))->end_before == NULL)
+	if (!keys->exact && count == 1 && ((struct key_range *) linitial(keys->ranges))->prefix[0] == '\0' &&
+		((struct key_range *) linitial(keys->ranges))->start_after == NULL &&
+		((struct key_range *) linitial(keys->ranges))->end_before == NULL)
 		return;
 	ExplainPropertyList(label, described_keys(keys), es);
 	if (count > EXPLAINED_KEYS || count == 0)
@@ -280,7 +285,8 @@ explain_counters(struct scan *scan, ExplainState *es)
 	explain_count(es, "Characters Replaced", counters->replaced);
 	ExplainPropertyInteger("LIST Requests", NULL, statistics->list_requests, es);
 	ExplainPropertyInteger("GET Requests", NULL, statistics->get_requests, es);
-	explain_count(es, "Other Requests", statistics->head_requests + statistics->put_requests + statistics->other_requests);
+	explain_count(es, "Other Requests",
+				  statistics->head_requests + statistics->put_requests + statistics->other_requests);
 	explain_count(es, "Retries", statistics->retries);
 	ExplainPropertyInteger("Bytes Read", NULL, statistics->bytes_received, es);
 }

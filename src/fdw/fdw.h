@@ -22,20 +22,21 @@ struct table
 	ForeignServer *server;
 	List *options;
 	enum entity_kind entity;
-	const char *prefix; /* or NULL */
+	const char *prefix;            /* or NULL */
 	struct key_format *key_format; /* or NULL */
 };
 
 extern void table_load(Oid relid, struct table *table);
 
 /* Fills columns[] (as many as the descriptor has) with those that say something about keys; returns how many. */
-extern int table_prune_columns(const struct table *table, Oid relid, TupleDesc descriptor, struct prune_column *columns);
+extern int table_prune_columns(const struct table *table, Oid relid, TupleDesc descriptor,
+							   struct prune_column *columns);
 
 /* plan.c */
 extern void plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 extern void plan_rel_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid);
-extern ForeignScan *plan_foreign_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *targets,
-									  List *clauses, Plan *outer);
+extern ForeignScan *plan_foreign_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
+									  List *targets, List *clauses, Plan *outer);
 
 extern bool plan_is_parallel_safe(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte);
 extern bool plan_is_async_capable(ForeignPath *path);

@@ -16,9 +16,10 @@ SQL_FUNCTION(dicom_fdw_handler);
 static void
 refuse_write(const char *table)
 {
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("cannot change foreign table \"%s\"", table),
-					errdetail("Tables of dicom_fdw show what is in the store; they do not write to it."),
-					errhint("CREATE TABLE ... AS SELECT ... makes a table of your own.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("cannot change foreign table \"%s\"", table),
+			 errdetail("Tables of dicom_fdw show what is in the store; they do not write to it."),
+			 errhint("CREATE TABLE ... AS SELECT ... makes a table of your own.")));
 }
 
 static List *

@@ -14,8 +14,8 @@
 #include "fdw.h"
 
 /* Options of IMPORT that every table gets. */
-static const char *const passed_options[] = {"freshness",	"key_format", "on_bad_value",
-											 "on_error", "prefix",	  "reject_limit"};
+static const char *const passed_options[] = {"freshness", "key_format", "on_bad_value",
+											 "on_error",  "prefix",     "reject_limit"};
 
 struct import
 {
@@ -43,10 +43,14 @@ refuse_import_option(const char *name)
 	closest_match_offer(&match, "types");
 	for (i = 0; i < (int) lengthof(passed_options); i++)
 		closest_match_offer(&match, passed_options[i]);
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME), errmsg("invalid option \"%s\" for IMPORT FOREIGN SCHEMA", name),
-			 match.best ? errhint("Perhaps you meant the option \"%s\".", match.best)
-						: errhint("Valid options are: types, freshness, key_format, on_bad_value, on_error, prefix, reject_limit.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+		 errmsg("invalid option \"%s\" for IMPORT FOREIGN SCHEMA", name),
+		 match.best
+			 ? errhint("Perhaps you meant the option \"%s\".", match.best)
+			 : errhint(
+				   "Valid options are: types, freshness, key_format, on_bad_value, on_error, prefix, reject_limit.")));
 }
 
 static void
@@ -101,7 +105,8 @@ create_command(const struct import *import, const char *schema, const char *serv
 	{
 		if (column->entity != entity)
 			continue;
-		appendStringInfo(&command, "%s\n\t%s %s", separator, quote_identifier(column->name), type_of(import, column));
+		appendStringInfo(&command, "%s\n\t%s %s", separator, quote_identifier(column->name),
+						 type_of(import, column));
 		separator = ",";
 	}
 	appendStringInfo(&command, "\n) SERVER %s OPTIONS (entity %s%s)", quote_identifier(server),
@@ -149,10 +154,12 @@ check_names(ImportForeignSchemaStmt *statement)
 		for (word = option_entity_words; *word && strcmp(*word, name) != 0; word++)
 			closest_match_offer(&match, *word);
 		if (*word == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_FDW_TABLE_NOT_FOUND), errmsg("there is no table \"%s\" to import", name),
-					 match.best ? errhint("Perhaps you meant \"%s\".", match.best)
-								: errhint("There are patients, devices, studies, series, images, files, elements.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_FDW_TABLE_NOT_FOUND), errmsg("there is no table \"%s\" to import", name),
+				 match.best
+					 ? errhint("Perhaps you meant \"%s\".", match.best)
+					 : errhint("There are patients, devices, studies, series, images, files, elements.")));
 	}
 }
 
@@ -167,11 +174,13 @@ import_schema(ImportForeignSchemaStmt *statement, Oid server)
 		ereport(ERROR, (errcode(ERRCODE_FDW_SCHEMA_NOT_FOUND),
 						errmsg("there is no foreign schema \"%s\"", statement->remote_schema),
 						errhint("IMPORT FOREIGN SCHEMA dicom FROM SERVER %s INTO %s.",
-								quote_identifier(statement->server_name), quote_identifier(statement->local_schema))));
+								quote_identifier(statement->server_name),
+								quote_identifier(statement->local_schema))));
 	check_names(statement);
 	read_import_options(&import, statement->options);
 	for (entity = ENTITY_PATIENTS; entity <= ENTITY_ELEMENTS; entity++)
 		if (is_imported(statement, option_entity_words[entity]))
-			commands = lappend(commands, create_command(&import, statement->local_schema, statement->server_name, entity));
+			commands = lappend(
+				commands, create_command(&import, statement->local_schema, statement->server_name, entity));
 	return commands;
 }

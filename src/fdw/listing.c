@@ -14,9 +14,9 @@ struct listing
 	struct store *store;
 	const struct key_plan *plan;
 	bool open_only;
-	int count;						   /* ranges, or keys to be listed */
-	int started;					   /* of them */
-	int current;					   /* the one that objects come from */
+	int count;                             /* ranges, or keys to be listed */
+	int started;                           /* of them */
+	int current;                           /* the one that objects come from */
 	struct store_list *lists[LISTS_AHEAD]; /* number i at i % LISTS_AHEAD */
 	bool finished;
 };
@@ -119,8 +119,8 @@ listing_next(void *arg, struct store_object *object, struct dicom_error *error)
 		}
 		if (status == DICOM_OK && !is_wanted(listing, object))
 			continue;
-		if (status == DICOM_OK && listing->plan->prefix_or_key
-			&& strcmp(object->key, ((struct key_range *) linitial(listing->plan->ranges))->prefix) == 0)
+		if (status == DICOM_OK && listing->plan->prefix_or_key &&
+			strcmp(object->key, ((struct key_range *) linitial(listing->plan->ranges))->prefix) == 0)
 			listing->finished = true;
 		return status;
 	}

@@ -22,7 +22,7 @@ struct key_range
 /* Ranges in ascending order that do not overlap, or keys, ascending and each once. */
 struct key_plan
 {
-	bool exact;		   /* keys count, not ranges */
+	bool exact;         /* keys count, not ranges */
 	bool prefix_or_key; /* one range: where its prefix is the key of an object, that object alone */
 	List *ranges;       /* of struct key_range */
 	List *keys;         /* of char * */

@@ -31,16 +31,16 @@
 #define DEFAULT_OBJECTS 10000
 
 /* In units of cpu_tuple_cost: what an object costs to list, and to open. */
-#define LISTED_OBJECT_COST 1.0
-#define LOCAL_HEADER_COST 100.0
-#define REMOTE_HEADER_COST 1000.0
+#define LISTED_OBJECT_COST  1.0
+#define LOCAL_HEADER_COST   100.0
+#define REMOTE_HEADER_COST  1000.0
 #define REMOTE_STARTUP_COST 1000.0
 
 /*
  * What makes a worker worth its start: objects for each of min_parallel_table_scan_size's pages (1024 by default). A
  * remote header costs more, not only in waiting, of which one process does much at a time, but in requests to be signed.
  */
-#define LOCAL_OBJECTS_PER_PAGE 2.0
+#define LOCAL_OBJECTS_PER_PAGE  2.0
 #define REMOTE_OBJECTS_PER_PAGE 1.0
 
 void
@@ -87,9 +87,9 @@ table_prune_columns(const struct table *table, Oid relid, TupleDesc descriptor, 
 		column->attnum = attribute->attnum;
 		column->type = attribute->atttypid;
 		column->name = pstrdup(name);
-		column->is_key = (pg_strcasecmp(name, "key") == 0 || pg_strcasecmp(name, "filename") == 0)
-						 && option_find(GetForeignColumnOptions(relid, attribute->attnum), "tag") == NULL
-						 && !entity_is_distinct(table->entity);
+		column->is_key = (pg_strcasecmp(name, "key") == 0 || pg_strcasecmp(name, "filename") == 0) &&
+						 option_find(GetForeignColumnOptions(relid, attribute->attnum), "tag") == NULL &&
+						 !entity_is_distinct(table->entity);
 		if (column->type != TEXTOID && column->type != VARCHAROID && column->type != DATEOID)
 			continue;
 		if (column->is_key ? column->type != DATEOID : format_names(table->key_format, name))
@@ -153,13 +153,14 @@ plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 
 	table_load(relid, &plan->table);
 	plan->prune_columns = palloc0(RelationGetDescr(relation)->natts * sizeof(*plan->prune_columns));
-	plan->prune_count = table_prune_columns(&plan->table, relid, RelationGetDescr(relation), plan->prune_columns);
+	plan->prune_count =
+		table_prune_columns(&plan->table, relid, RelationGetDescr(relation), plan->prune_columns);
 	plan->remote = strncmp(server_location(plan->table.server), "s3:", 3) == 0;
 	plan->of_listing = reads_only_listing(plan, relation, used_attributes(rel));
 	table_close(relation, NoLock);
 	rel->fdw_private = plan;
 	if (rel->tuples <= 0)
-		rel->tuples = entity_is_distinct(plan->table.entity)	  ? DEFAULT_OBJECTS / 100
+		rel->tuples = entity_is_distinct(plan->table.entity)  ? DEFAULT_OBJECTS / 100
 					  : plan->table.entity == ENTITY_ELEMENTS ? DEFAULT_OBJECTS * 100.0
 															  : DEFAULT_OBJECTS;
 	set_baserel_size_estimates(root, rel);
@@ -171,7 +172,8 @@ objects_of(RelOptInfo *rel, struct relation_plan *plan)
 {
 	if (rel->pages > 0)
 		return rel->pages;
-	return plan->table.entity == ENTITY_FILES || plan->table.entity == ENTITY_IMAGES ? rel->tuples : DEFAULT_OBJECTS;
+	return plan->table.entity == ENTITY_FILES || plan->table.entity == ENTITY_IMAGES ? rel->tuples
+																					 : DEFAULT_OBJECTS;
 }
 
 static void
@@ -181,8 +183,8 @@ estimate_cost(RelOptInfo *rel, double objects, double rows, Cost *startup, Cost 
 	double header = plan->of_listing ? 0 : plan->remote ? REMOTE_HEADER_COST : LOCAL_HEADER_COST;
 
 	*startup = rel->baserestrictcost.startup + (plan->remote ? REMOTE_STARTUP_COST * cpu_tuple_cost : 0);
-	*total = *startup + objects * (LISTED_OBJECT_COST + header) * cpu_tuple_cost
-			 + rows * (cpu_tuple_cost + rel->baserestrictcost.per_tuple);
+	*total = *startup + objects * (LISTED_OBJECT_COST + header) * cpu_tuple_cost +
+			 rows * (cpu_tuple_cost + rel->baserestrictcost.per_tuple);
 }
 
 /* The share of all objects that clauses on keys leave to be looked at. */
@@ -197,14 +199,15 @@ pruned_objects(PlannerInfo *root, RelOptInfo *rel, List *clauses)
 	{
 		RestrictInfo *info = lfirst_node(RestrictInfo, cell);
 		int column;
-		enum prune_operator operator;
+		enum prune_operator comparison;
 		Expr *value;
 
-		if (prune_clause_match(info->clause, rel->relid, plan->prune_columns, plan->prune_count, &column, &operator,
-							   &value))
+		if (prune_clause_match(info->clause, rel->relid, plan->prune_columns, plan->prune_count, &column,
+							   &comparison, &value))
 			pruning = lappend(pruning, info);
 	}
-	return clamp_row_est(objects_of(rel, plan) * clauselist_selectivity(root, pruning, rel->relid, JOIN_INNER, NULL));
+	return clamp_row_est(objects_of(rel, plan) *
+						 clauselist_selectivity(root, pruning, rel->relid, JOIN_INNER, NULL));
 }
 
 /* ORDER BY key costs nothing where one row is one object, or part of one: that is the order of the scan. */
@@ -215,19 +218,20 @@ key_pathkeys(PlannerInfo *root, RelOptInfo *rel)
 	PathKey *wanted = root->query_pathkeys ? linitial_node(PathKey, root->query_pathkeys) : NULL;
 	ListCell *cell;
 
-	if (wanted == NULL || entity_is_distinct(plan->table.entity) || !pathkey_is_ascending(wanted)
-		|| wanted->pk_eclass->ec_has_volatile)
+	if (wanted == NULL || entity_is_distinct(plan->table.entity) || !pathkey_is_ascending(wanted) ||
+		wanted->pk_eclass->ec_has_volatile)
 		return NIL;
 	foreach (cell, wanted->pk_eclass->ec_members)
 	{
 		EquivalenceMember *member = lfirst(cell);
 		int i;
 
-		if (!IsA(member->em_expr, Var) || ((Var *) member->em_expr)->varno != rel->relid
-			|| !prune_is_byte_order(wanted->pk_eclass->ec_collation))
+		if (!IsA(member->em_expr, Var) || ((Var *) member->em_expr)->varno != rel->relid ||
+			!prune_is_byte_order(wanted->pk_eclass->ec_collation))
 			continue;
 		for (i = 0; i < plan->prune_count; i++)
-			if (plan->prune_columns[i].is_key && plan->prune_columns[i].attnum == ((Var *) member->em_expr)->varattno)
+			if (plan->prune_columns[i].is_key &&
+				plan->prune_columns[i].attnum == ((Var *) member->em_expr)->varattno)
 				return list_make1(wanted);
 	}
 	return NIL;
@@ -330,7 +334,8 @@ member_is_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, Equiv
 
 	while (IsA(expr, RelabelType))
 		expr = ((RelabelType *) expr)->arg;
-	return IsA(expr, Var) && ((Var *) expr)->varno == rel->relid && ((Var *) expr)->varattno == search->attnum;
+	return IsA(expr, Var) && ((Var *) expr)->varno == rel->relid &&
+		   ((Var *) expr)->varattno == search->attnum;
 }
 
 static List *
@@ -344,8 +349,8 @@ join_clauses(PlannerInfo *root, RelOptInfo *rel)
 	{
 		struct member_search search = {rel, plan->prune_columns[i].attnum};
 
-		clauses = list_concat(clauses, generate_implied_equalities_for_column(root, rel, member_is_column, &search,
-																			  rel->lateral_referencers));
+		clauses = list_concat(clauses, generate_implied_equalities_for_column(
+										   root, rel, member_is_column, &search, rel->lateral_referencers));
 	}
 	return clauses;
 }
@@ -363,12 +368,12 @@ add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel)
 		RestrictInfo *info = lfirst_node(RestrictInfo, cell);
 		Relids outer;
 		int column;
-		enum prune_operator operator;
+		enum prune_operator comparison;
 		Expr *value;
 
-		if (!join_clause_is_movable_to(info, rel)
-			|| !prune_clause_match(info->clause, rel->relid, plan->prune_columns, plan->prune_count, &column, &operator,
-								   &value))
+		if (!join_clause_is_movable_to(info, rel) ||
+			!prune_clause_match(info->clause, rel->relid, plan->prune_columns, plan->prune_count, &column,
+								&comparison, &value))
 			continue;
 		outer = bms_union(info->clause_relids, rel->lateral_relids);
 		outer = bms_del_member(outer, rel->relid);
@@ -447,16 +452,16 @@ needed_columns(RelOptInfo *rel, List *clauses, TupleDesc descriptor)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
 
-		if (!attribute->attisdropped
-			&& (whole || bms_is_member(attribute->attnum - FirstLowInvalidHeapAttributeNumber, used)))
+		if (!attribute->attisdropped &&
+			(whole || bms_is_member(attribute->attnum - FirstLowInvalidHeapAttributeNumber, used)))
 			needed = lappend_int(needed, attribute->attnum);
 	}
 	return needed;
 }
 
 ForeignScan *
-plan_foreign_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *targets, List *clauses,
-				  Plan *outer)
+plan_foreign_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path, List *targets,
+				  List *clauses, Plan *outer)
 {
 	struct relation_plan *plan = rel->fdw_private;
 	Relation relation = table_open(relid, NoLock);
@@ -472,14 +477,15 @@ plan_foreign_scan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *pa
 	{
 		Expr *clause = lfirst(cell);
 		int column;
-		enum prune_operator operator;
+		enum prune_operator comparison;
 		Expr *value;
 
-		if (prune_clause_match(clause, rel->relid, plan->prune_columns, plan->prune_count, &column, &operator, &value))
+		if (prune_clause_match(clause, rel->relid, plan->prune_columns, plan->prune_count, &column,
+							   &comparison, &value))
 		{
 			expressions = lappend(expressions, value);
 			columns = lappend_int(columns, column);
-			operators = lappend_int(operators, operator);
+			operators = lappend_int(operators, comparison);
 		}
 		if (clause_is_of_listing(clause, rel, plan, relation))
 			of_listing = lappend(of_listing, clause);

@@ -178,7 +178,7 @@ apply_text(struct text_bounds *bounds, const struct prune_value *value)
 		restrict_to_values(bounds, NIL);
 		return;
 	}
-	switch (value->operator)
+	switch (value->comparison)
 	{
 		case PRUNE_EQUAL:
 			restrict_to_values(bounds, list_make1(datum_to_utf8(value->value)));
@@ -194,11 +194,11 @@ apply_text(struct text_bounds *bounds, const struct prune_value *value)
 			break;
 		case PRUNE_LESS:
 		case PRUNE_LESS_EQUAL:
-			apply_upper(bounds, datum_to_utf8(value->value), value->operator== PRUNE_LESS);
+			apply_upper(bounds, datum_to_utf8(value->value), value->comparison == PRUNE_LESS);
 			break;
 		case PRUNE_GREATER:
 		case PRUNE_GREATER_EQUAL:
-			apply_lower(bounds, datum_to_utf8(value->value), value->operator== PRUNE_GREATER);
+			apply_lower(bounds, datum_to_utf8(value->value), value->comparison == PRUNE_GREATER);
 			break;
 	}
 }
@@ -210,7 +210,8 @@ bounds_of_text(const char *name, bool is_key, const struct prune_value *values, 
 	int i;
 
 	for (i = 0; i < count; i++)
-		if (is_key ? values[i].column->is_key : !values[i].column->is_key && strcmp(values[i].column->name, name) == 0)
+		if (is_key ? values[i].column->is_key
+				   : !values[i].column->is_key && strcmp(values[i].column->name, name) == 0)
 			apply_text(&bounds, &values[i]);
 	return bounds;
 }
@@ -250,13 +251,13 @@ apply_date(struct date_bounds *bounds, const struct prune_value *value)
 		restrict_to_dates(bounds, NIL);
 		return;
 	}
-	if (value->operator== PRUNE_ANY)
+	if (value->comparison == PRUNE_ANY)
 	{
 		apply_any_date(bounds, value);
 		return;
 	}
 	date = DatumGetDateADT(value->value);
-	switch (value->operator)
+	switch (value->comparison)
 	{
 		case PRUNE_EQUAL:
 			restrict_to_dates(bounds, list_make1_int(date));
@@ -349,9 +350,9 @@ dates_as_text(const char *format, const struct date_bounds *bounds)
 static bool
 is_enumerable(const struct date_bounds *bounds)
 {
-	return bounds->has_values || bounds->lower > bounds->upper
-		   || (bounds->lower != DATEVAL_NOBEGIN && bounds->upper != DATEVAL_NOEND
-			   && (int64) bounds->upper - bounds->lower < MAX_ALTERNATIVES);
+	return bounds->has_values || bounds->lower > bounds->upper ||
+		   (bounds->lower != DATEVAL_NOBEGIN && bounds->upper != DATEVAL_NOEND &&
+			(int64) bounds->upper - bounds->lower < MAX_ALTERNATIVES);
 }
 
 /* A stretch of time too long, or open, to name its days: bounds on the text, where later days have greater ones. */
@@ -366,8 +367,8 @@ range_of_dates(const char *format, const struct date_bounds *bounds, char *befor
 		lower = bounds->lower == DATEVAL_NOBEGIN ? NULL : key_format_date(format, bounds->lower);
 		upper = bounds->upper == DATEVAL_NOEND ? NULL : key_format_date(format, bounds->upper + 1);
 	}
-	return list_make1(
-		make_range(before, lower ? psprintf("%s%s", before, lower) : NULL, upper ? psprintf("%s%s", before, upper) : NULL));
+	return list_make1(make_range(before, lower ? psprintf("%s%s", before, lower) : NULL,
+								 upper ? psprintf("%s%s", before, upper) : NULL));
 }
 
 static List *
@@ -383,8 +384,8 @@ ranges_of_prefixes(List *prefixes)
 
 /* Walks the format as long as the clauses determine it; *next are the alternatives of one part, false: not determined. */
 static bool
-alternatives_of_part(const struct key_format_part *part, const struct prune_value *values, int count, List **next,
-					 struct date_bounds *dates)
+alternatives_of_part(const struct key_format_part *part, const struct prune_value *values, int count,
+					 List **next, struct date_bounds *dates)
 {
 	struct text_bounds bounds;
 
@@ -477,7 +478,8 @@ narrow(struct key_range *range, char *prefix, const struct text_bounds *bounds)
 		return NULL;
 	/* An empty start is no bound, and the upper bound itself is left to the filter: one key more does no harm. */
 	range->start_after = greater_of(range->start_after, after && *after ? after : NULL);
-	range->end_before = lesser_of(range->end_before, bounds->upper ? psprintf("%s\x01", bounds->upper) : NULL);
+	range->end_before =
+		lesser_of(range->end_before, bounds->upper ? psprintf("%s\x01", bounds->upper) : NULL);
 	return range;
 }
 
@@ -516,14 +518,15 @@ distinct_keys(List *keys, const char *prefix)
 
 	list_sort(keys, compare_strings);
 	foreach (cell, keys)
-		if (*(char *) lfirst(cell) && starts_with(lfirst(cell), prefix)
-			&& (result == NIL || strcmp(llast(result), lfirst(cell)) != 0))
+		if (*(char *) lfirst(cell) && starts_with(lfirst(cell), prefix) &&
+			(result == NIL || strcmp(llast(result), lfirst(cell)) != 0))
 			result = lappend(result, lfirst(cell));
 	return result;
 }
 
 struct key_plan *
-prune_build(const char *table_prefix, const struct key_format *format, const struct prune_value *values, int count)
+prune_build(const char *table_prefix, const struct key_format *format, const struct prune_value *values,
+			int count)
 {
 	struct key_plan *plan = palloc0(sizeof(*plan));
 	struct text_bounds key = bounds_of_text(NULL, true, values, count);

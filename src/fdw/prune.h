@@ -38,18 +38,18 @@ struct prune_column
 	const char *name;
 };
 
-/* Recognises a clause; *column, *operator and *value are set where it is one. */
-extern bool prune_clause_match(Expr *clause, Index relid, const struct prune_column *columns, int count, int *column,
-							   enum prune_operator *operator, Expr **value);
+/* Recognises a clause; *column, *comparison and *value are set where it is one. */
+extern bool prune_clause_match(Expr *clause, Index relid, const struct prune_column *columns, int count,
+							   int *column, enum prune_operator *comparison, Expr **value);
 
 /* True where a collation orders texts as keys are ordered: by bytes. */
 extern bool prune_is_byte_order(Oid collation);
 
-/* A clause at execution: which column, which operator, and the value it was compared with. */
+/* A clause at execution: which column, which comparison, and the value it was compared with. */
 struct prune_value
 {
 	const struct prune_column *column;
-	enum prune_operator operator;
+	enum prune_operator comparison;
 	Datum value;
 	bool isnull;
 	Oid value_type;

@@ -43,15 +43,15 @@ is_free_value(Node *node, Index relid)
 
 /* The B-tree strategy of an operator among those of a type's default class, its right argument of type `right`; 0: none. */
 static int
-strategy_of(Oid operator, Oid type, Oid right)
+strategy_of(Oid opno, Oid type, Oid right)
 {
 	TypeCacheEntry *cache = lookup_type_cache(type == VARCHAROID ? TEXTOID : type, TYPECACHE_BTREE_OPFAMILY);
 	Oid left_type, right_type;
 	int strategy;
 
-	if (!OidIsValid(cache->btree_opf) || !op_in_opfamily(operator, cache->btree_opf))
+	if (!OidIsValid(cache->btree_opf) || !op_in_opfamily(opno, cache->btree_opf))
 		return 0;
-	get_op_opfamily_properties(operator, cache->btree_opf, false, &strategy, &left_type, &right_type);
+	get_op_opfamily_properties(opno, cache->btree_opf, false, &strategy, &left_type, &right_type);
 	return right_type == right ? strategy : 0;
 }
 
@@ -69,51 +69,51 @@ is_deterministic(Oid collation)
 }
 
 static bool
-operator_of_strategy(int strategy, enum prune_operator *operator)
+operator_of_strategy(int strategy, enum prune_operator *comparison)
 {
 	switch (strategy)
 	{
 		case BTLessStrategyNumber:
-			*operator = PRUNE_LESS;
+			*comparison = PRUNE_LESS;
 			return true;
 		case BTLessEqualStrategyNumber:
-			*operator = PRUNE_LESS_EQUAL;
+			*comparison = PRUNE_LESS_EQUAL;
 			return true;
 		case BTEqualStrategyNumber:
-			*operator = PRUNE_EQUAL;
+			*comparison = PRUNE_EQUAL;
 			return true;
 		case BTGreaterEqualStrategyNumber:
-			*operator = PRUNE_GREATER_EQUAL;
+			*comparison = PRUNE_GREATER_EQUAL;
 			return true;
 		case BTGreaterStrategyNumber:
-			*operator = PRUNE_GREATER;
+			*comparison = PRUNE_GREATER;
 			return true;
 	}
 	return false;
 }
 
 static bool
-match_operator(Oid opno, Oid collation, const struct prune_column *column, enum prune_operator *operator)
+match_operator(Oid opno, Oid collation, const struct prune_column *column, enum prune_operator *comparison)
 {
 	bool is_date = column->type == DATEOID;
 
 	if (!is_date && is_deterministic(collation))
 	{
-		*operator = opno == OID_TEXT_LIKE_OP ? PRUNE_LIKE : PRUNE_STARTS_WITH;
+		*comparison = opno == OID_TEXT_LIKE_OP ? PRUNE_LIKE : PRUNE_STARTS_WITH;
 		if (opno == OID_TEXT_LIKE_OP || opno == OID_TEXT_STARTS_WITH_OP)
 			return true;
 	}
-	if (!operator_of_strategy(strategy_of(opno, column->type, is_date ? DATEOID : TEXTOID), operator))
+	if (!operator_of_strategy(strategy_of(opno, column->type, is_date ? DATEOID : TEXTOID), comparison))
 		return false;
 	if (is_date)
 		return true;
-	return *operator == PRUNE_EQUAL ? is_deterministic(collation) : prune_is_byte_order(collation);
+	return *comparison == PRUNE_EQUAL ? is_deterministic(collation) : prune_is_byte_order(collation);
 }
 
 /* column op value, or value op column turned round. */
 static bool
 match_comparison(OpExpr *clause, Index relid, const struct prune_column *columns, int count, int *column,
-				 enum prune_operator *operator, Expr **value)
+				 enum prune_operator *comparison, Expr **value)
 {
 	Node *left, *right;
 	Oid opno = clause->opno;
@@ -135,33 +135,34 @@ match_comparison(OpExpr *clause, Index relid, const struct prune_column *columns
 	if (*column < 0 || !OidIsValid(opno) || !is_free_value(right, relid))
 		return false;
 	*value = (Expr *) right;
-	return match_operator(opno, clause->inputcollid, &columns[*column], operator);
+	return match_operator(opno, clause->inputcollid, &columns[*column], comparison);
 }
 
 /* column = ANY (array) */
 static bool
-match_array(ScalarArrayOpExpr *clause, Index relid, const struct prune_column *columns, int count, int *column,
-			enum prune_operator *operator, Expr **value)
+match_array(ScalarArrayOpExpr *clause, Index relid, const struct prune_column *columns, int count,
+			int *column, enum prune_operator *comparison, Expr **value)
 {
 	*column = column_of(linitial(clause->args), relid, columns, count);
 	if (*column < 0 || !clause->useOr || !is_free_value(lsecond(clause->args), relid))
 		return false;
-	if (!match_operator(clause->opno, clause->inputcollid, &columns[*column], operator) || *operator != PRUNE_EQUAL)
+	if (!match_operator(clause->opno, clause->inputcollid, &columns[*column], comparison) ||
+		*comparison != PRUNE_EQUAL)
 		return false;
-	*operator = PRUNE_ANY;
+	*comparison = PRUNE_ANY;
 	*value = lsecond(clause->args);
 	return true;
 }
 
 bool
 prune_clause_match(Expr *clause, Index relid, const struct prune_column *columns, int count, int *column,
-				   enum prune_operator *operator, Expr **value)
+				   enum prune_operator *comparison, Expr **value)
 {
 	if (count == 0)
 		return false;
 	if (IsA(clause, OpExpr))
-		return match_comparison((OpExpr *) clause, relid, columns, count, column, operator, value);
+		return match_comparison((OpExpr *) clause, relid, columns, count, column, comparison, value);
 	if (IsA(clause, ScalarArrayOpExpr))
-		return match_array((ScalarArrayOpExpr *) clause, relid, columns, count, column, operator, value);
+		return match_array((ScalarArrayOpExpr *) clause, relid, columns, count, column, comparison, value);
 	return false;
 }

@@ -45,7 +45,8 @@ string_or_null(const struct column *column, const char *string, uint64 *replaced
 }
 
 Datum
-row_listing_datum(const struct column *column, const struct store_object *object, uint64 *replaced, bool *isnull)
+row_listing_datum(const struct column *column, const struct store_object *object, uint64 *replaced,
+				  bool *isnull)
 {
 	static const int64 epoch = (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 
@@ -77,8 +78,8 @@ path_datum(const struct column *column, struct column_scratch *scratch, const st
 }
 
 static Datum
-value_text_datum(const struct column *column, struct column_scratch *scratch, const struct dicom_dataset *dataset,
-				 const struct dicom_element *element, bool *isnull)
+value_text_datum(const struct column *column, struct column_scratch *scratch,
+				 const struct dicom_dataset *dataset, const struct dicom_element *element, bool *isnull)
 {
 	dicom_buffer_reset(&scratch->buffer);
 	if (!dicom_value_text(&scratch->values, dataset, element, &scratch->buffer))
@@ -99,8 +100,8 @@ vr_datum(const struct column *column, uint16 vr, uint64 *replaced, bool *isnull)
 }
 
 static Datum
-creator_datum(const struct column *column, struct column_scratch *scratch, const struct dicom_dataset *dataset,
-			  const struct dicom_element *element, bool *isnull)
+creator_datum(const struct column *column, struct column_scratch *scratch,
+			  const struct dicom_dataset *dataset, const struct dicom_element *element, bool *isnull)
 {
 	uint32_t length = 0;
 	const char *creator = dicom_dataset_private_creator(dataset, element, &length);
@@ -113,7 +114,8 @@ creator_datum(const struct column *column, struct column_scratch *scratch, const
 	charset = dicom_charset_open(&scratch->values.charsets, NULL, 0);
 	dicom_buffer_reset(&scratch->buffer);
 	if (charset)
-		dicom_charset_to_utf8(charset, DICOM_TEXT_SINGLE, (const uint8_t *) creator, length, &scratch->buffer);
+		dicom_charset_to_utf8(charset, DICOM_TEXT_SINGLE, (const uint8_t *) creator, length,
+							  &scratch->buffer);
 	return text_or_null(column, scratch->buffer.data, scratch->buffer.length, &scratch->replaced, isnull);
 }
 
@@ -151,11 +153,12 @@ each_datum(const struct column *column, struct column_scratch *scratch, const st
 }
 
 static Datum
-element_datum(const struct column *column, struct column_scratch *scratch, const struct dicom_dataset *dataset,
-			  struct row_complaints *complaints, bool *isnull)
+element_datum(const struct column *column, struct column_scratch *scratch,
+			  const struct dicom_dataset *dataset, struct row_complaints *complaints, bool *isnull)
 {
 	bool bad;
-	Datum datum = column_element_datum(column, scratch, dataset, dicom_path_find(dataset, &column->path), isnull, &bad);
+	Datum datum =
+		column_element_datum(column, scratch, dataset, dicom_path_find(dataset, &column->path), isnull, &bad);
 
 	if (bad && complaints->count++ == 0)
 		complaints->first_column = column->name;

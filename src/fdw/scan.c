@@ -20,12 +20,13 @@
 struct scan
 {
 	struct scan_request request;
-	MemoryContext store_context; /* holds the store, and the scan's own context: a parent goes after its children */
+	/* Holds the store, and the scan's own context: a parent goes after its children. */
+	MemoryContext store_context;
 	MemoryContext context;
-	MemoryContext run_context;	  /* of one start */
+	MemoryContext run_context;    /* of one start */
 	MemoryContext filter_context; /* of one object on its way through request.keep */
-	MemoryContext row_context; /* of one row */
-	bool of_listing;		   /* no object is opened */
+	MemoryContext row_context;    /* of one row */
+	bool of_listing;              /* no object is opened */
 	bool raise_errors;
 	bool raise_bad_values;
 	int reject_limit; /* 0: none */
@@ -170,7 +171,8 @@ next_object(void *arg, struct store_object *object, struct dicom_error *error)
 									   : listing_next(scan->listing, object, error)) == DICOM_OK)
 	{
 		/* Of a key that was not listed nothing but the key is known: the filter on the rows decides. */
-		if (scan->request.keep == NULL || object->size == STORE_SIZE_UNKNOWN || object_passes(scan, object, error))
+		if (scan->request.keep == NULL || object->size == STORE_SIZE_UNKNOWN ||
+			object_passes(scan, object, error))
 			return DICOM_OK;
 		if (scan->filter_error)
 			return DICOM_FAILED;
@@ -250,10 +252,12 @@ check_reject_limit(struct scan *scan, const struct reader_item *item)
 
 	if (scan->reject_limit == 0 || bad < (uint64) scan->reject_limit)
 		return;
-	ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-					errmsg("reject_limit of \"%s\" is reached: " UINT64_FORMAT " bad files", scan->request.name, bad),
-					errdetail("The last one is \"%s\": %s.", key_of(item), report_line(&item->error)),
-					errhint("SELECT key, error FROM a table of entity 'files' shows what is wrong with each of them.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+		 errmsg("reject_limit of \"%s\" is reached: " UINT64_FORMAT " bad files", scan->request.name, bad),
+		 errdetail("The last one is \"%s\": %s.", key_of(item), report_line(&item->error)),
+		 errhint("SELECT key, error FROM a table of entity 'files' shows what is wrong with each of them.")));
 }
 
 /* False where the object gives no row. Throws for what is not the file's fault. */
@@ -285,10 +289,13 @@ note_complaints(struct scan *scan, const struct reader_item *item, const struct 
 	if (complaints->count == 0)
 		return;
 	if (scan->raise_bad_values)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-						errmsg("value does not fit column \"%s\" of \"%s\"", complaints->first_column, scan->request.name),
-						errdetail("Object: %s%s", store_location(scan->store), key_of(item)),
-						errhint("Set on_bad_value 'null', or declare the column as text to see what the file holds.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+			 errmsg("value does not fit column \"%s\" of \"%s\"", complaints->first_column,
+					scan->request.name),
+			 errdetail("Object: %s%s", store_location(scan->store), key_of(item)),
+			 errhint("Set on_bad_value 'null', or declare the column as text to see what the file holds.")));
 	scan->counters.bad_values += complaints->count;
 	remember_first(scan, &scan->counters.first_bad_value,
 				   psprintf("column \"%s\" in \"%s\"", complaints->first_column, key_of(item)));
@@ -391,7 +398,8 @@ build_key(struct scan *scan, const struct dicom_dataset *dataset, StringInfo key
 }
 
 static void
-fill_row(struct scan *scan, const struct reader_item *item, const struct dicom_element *element, Datum *values, bool *nulls)
+fill_row(struct scan *scan, const struct reader_item *item, const struct dicom_element *element,
+		 Datum *values, bool *nulls)
 {
 	struct row_complaints complaints = {0};
 	int i;
@@ -465,8 +473,8 @@ next_element_row(struct scan *scan, Datum *values, bool *nulls)
 		enum dicom_status status;
 
 		CHECK_FOR_INTERRUPTS();
-		while (dataset && scan->next_element < dataset->count
-			   && dataset->elements[scan->next_element].tag == DICOM_TAG_ITEM)
+		while (dataset && scan->next_element < dataset->count &&
+			   dataset->elements[scan->next_element].tag == DICOM_TAG_ITEM)
 			scan->next_element++;
 		if (dataset && scan->next_element < dataset->count)
 		{
@@ -613,16 +621,30 @@ scan_last_tag(const struct scan *scan)
 	return last;
 }
 
+/* "2 files could not be read, 1 only in part", of which one half may be missing. */
+static char *
+describe_bad_files(const struct scan_counters *c)
+{
+	if (c->damaged == 0)
+		return psprintf(UINT64_FORMAT " %s could not be read", c->skipped,
+						c->skipped == 1 ? "file" : "files");
+	if (c->skipped == 0)
+		return psprintf(UINT64_FORMAT " %s could be read only in part", c->damaged,
+						c->damaged == 1 ? "file" : "files");
+	return psprintf(UINT64_FORMAT " %s could not be read, " UINT64_FORMAT " only in part", c->skipped,
+					c->skipped == 1 ? "file" : "files", c->damaged);
+}
+
 static void
 report_files(struct scan *scan)
 {
-	const struct scan_counters *c = &scan->counters;
-
-	ereport(WARNING,
-			(errcode(ERRCODE_WARNING),
-			 errmsg("\"%s\": " UINT64_FORMAT " files could not be read, " UINT64_FORMAT " only in part; the first is \"%s\"",
-					scan->request.name, c->skipped, c->damaged, c->first_bad_file),
-			 errhint("SELECT key, error FROM a table of entity 'files' WHERE error IS NOT NULL, or dicom.files(), tells why.")));
+	ereport(
+		WARNING,
+		(errcode(ERRCODE_WARNING),
+		 errmsg("\"%s\": %s", scan->request.name, describe_bad_files(&scan->counters)),
+		 errdetail("The first is \"%s\".", scan->counters.first_bad_file),
+		 errhint(
+			 "SELECT key, error FROM a table of entity 'files' WHERE error IS NOT NULL, or dicom.files(), tells why.")));
 }
 
 static void
@@ -630,7 +652,8 @@ report_values(struct scan *scan)
 {
 	const struct scan_counters *c = &scan->counters;
 
-	ereport(NOTICE, (errmsg("\"%s\": " UINT64_FORMAT " values did not fit their columns and are NULL; the first is %s",
+	ereport(NOTICE, (errmsg("\"%s\": " UINT64_FORMAT
+							" values did not fit their columns and are NULL; the first is %s",
 							scan->request.name, c->bad_values, c->first_bad_value),
 					 errhint("dicom.elements() and the column \"warnings\" of files show the texts.")));
 }

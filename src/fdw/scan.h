@@ -28,8 +28,8 @@ struct scan_request
 	ForeignServer *server;
 	Oid user;
 	enum entity_kind entity;
-	const char *name;	 /* of the table or function, for messages */
-	List *options;		 /* of the foreign table, or NIL */
+	const char *name; /* of the table or function, for messages */
+	List *options;    /* of the foreign table, or NIL */
 	TupleDesc descriptor;
 	struct column *columns; /* those that are wanted; the others of a row are NULL */
 	int column_count;
@@ -40,17 +40,17 @@ struct scan_request
 
 struct scan_counters
 {
-	uint64 pruned;		   /* objects that the filter on the listing passed over */
-	uint64 opened;		   /* objects that were read */
-	uint64 skipped;		   /* objects that gave no row, because they could not be read */
-	uint64 damaged;		   /* objects that were read up to an error */
-	uint64 vanished;	   /* objects that were gone between listing and reading */
-	uint64 without_key;	   /* objects in which the entity's key is empty */
-	uint64 duplicates;	   /* objects whose entity was seen before */
-	uint64 spilled;		   /* rows that went through a temporary file */
-	uint64 bad_values;	   /* values that did not fit their columns */
-	uint64 replaced;	   /* characters that could not be converted */
-	char *first_bad_file; /* key */
+	uint64 pruned;         /* objects that the filter on the listing passed over */
+	uint64 opened;         /* objects that were read */
+	uint64 skipped;        /* objects that gave no row, because they could not be read */
+	uint64 damaged;        /* objects that were read up to an error */
+	uint64 vanished;       /* objects that were gone between listing and reading */
+	uint64 without_key;    /* objects in which the entity's key is empty */
+	uint64 duplicates;     /* objects whose entity was seen before */
+	uint64 spilled;        /* rows that went through a temporary file */
+	uint64 bad_values;     /* values that did not fit their columns */
+	uint64 replaced;       /* characters that could not be converted */
+	char *first_bad_file;  /* key */
 	char *first_bad_value; /* column and key */
 };
 
@@ -104,7 +104,8 @@ extern void scan_merge(struct scan *scan, const struct scan_counters *counters,
 					   const struct store_statistics *statistics);
 
 extern const struct scan_counters *scan_get_counters(struct scan *scan);
-extern const struct store_statistics *scan_get_statistics(struct scan *scan); /* NULL before the first request */
+extern const struct store_statistics *
+scan_get_statistics(struct scan *scan); /* NULL before the first request */
 extern bool scan_opens_files(const struct scan *scan);
 
 /* The highest top-level tag that headers are read for; 0: no header, UINT32_MAX: the whole header. */

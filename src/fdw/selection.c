@@ -86,8 +86,8 @@ sort_distinct(uint32_t *tags, int count)
 }
 
 static void
-add_columns(struct dicom_selection *selection, const struct column *columns, int count, uint32_t *tags, uint32_t *privates,
-			const char **creators)
+add_columns(struct dicom_selection *selection, const struct column *columns, int count, uint32_t *tags,
+			uint32_t *privates, const char **creators)
 {
 	int i;
 
@@ -95,7 +95,8 @@ add_columns(struct dicom_selection *selection, const struct column *columns, int
 	{
 		const struct dicom_path_step *first = &columns[i].path.steps[0];
 
-		if (columns[i].kind == COLUMN_HEADER_BYTES || columns[i].kind == COLUMN_ERROR)
+		if (columns[i].kind == COLUMN_HEADER_BYTES || columns[i].kind == COLUMN_ERROR ||
+			columns[i].kind == COLUMN_WARNINGS)
 			selection->whole_header = true;
 		if (columns[i].kind == COLUMN_WARNINGS)
 			selection->everything = true;
@@ -112,8 +113,8 @@ add_columns(struct dicom_selection *selection, const struct column *columns, int
 }
 
 void
-selection_build(struct dicom_selection *selection, enum entity_kind entity, const struct column *columns, int count,
-				uint64 header_limit)
+selection_build(struct dicom_selection *selection, enum entity_kind entity, const struct column *columns,
+				int count, uint64 header_limit)
 {
 	int key_count;
 	const uint32_t *key = entity_key_tags(entity, &key_count);
@@ -122,9 +123,14 @@ selection_build(struct dicom_selection *selection, enum entity_kind entity, cons
 	const char **creators = palloc((count + 1) * sizeof(*creators));
 
 	memset(selection, 0, sizeof(*selection));
-	selection->everything = entity == ENTITY_ELEMENTS;
 	selection->header_limit = header_limit;
 	add_columns(selection, columns, count, tags, privates, creators);
+	/* An elements table tells what stands behind the pixel data too, at the price of a request where there is something. */
+	if (entity == ENTITY_ELEMENTS)
+	{
+		selection->everything = true;
+		selection->whole_header = false;
+	}
 	if (key_count)
 		memcpy(tags + selection->tag_count, key, key_count * sizeof(*tags));
 	selection->tag_count = sort_distinct(tags, selection->tag_count + key_count);

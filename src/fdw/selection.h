@@ -15,7 +15,7 @@ extern bool entity_is_distinct(enum entity_kind entity);
 extern bool selection_is_of_listing(enum entity_kind entity, const struct column *columns, int count);
 
 /* Fills *selection, its arrays in the current context. */
-extern void selection_build(struct dicom_selection *selection, enum entity_kind entity, const struct column *columns,
-							int count, uint64 header_limit);
+extern void selection_build(struct dicom_selection *selection, enum entity_kind entity,
+							const struct column *columns, int count, uint64 header_limit);
 
 #endif

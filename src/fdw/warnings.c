@@ -60,8 +60,8 @@ value_is_valid(uint16 vr, const struct dicom_value *value)
 static bool
 vr_has_grammar(uint16 vr)
 {
-	return vr == DICOM_VR('D', 'A') || vr == DICOM_VR('T', 'M') || vr == DICOM_VR('D', 'T') || vr == DICOM_VR('D', 'S')
-		   || vr == DICOM_VR('I', 'S') || vr == DICOM_VR('A', 'S');
+	return vr == DICOM_VR('D', 'A') || vr == DICOM_VR('T', 'M') || vr == DICOM_VR('D', 'T') ||
+		   vr == DICOM_VR('D', 'S') || vr == DICOM_VR('I', 'S') || vr == DICOM_VR('A', 'S');
 }
 
 static void
@@ -87,7 +87,8 @@ clipped_length(const struct dicom_value *value, uint32_t limit)
 }
 
 static void
-add_invalid_value(struct warning_list *list, const struct dicom_element *element, const struct dicom_value *value)
+add_invalid_value(struct warning_list *list, const struct dicom_element *element,
+				  const struct dicom_value *value)
 {
 	struct dicom_buffer *buffer = &list->scratch->buffer;
 
@@ -108,8 +109,8 @@ check_element(struct warning_list *list, const struct dicom_element *element)
 
 	if (!vr_has_grammar(element->vr))
 		return;
-	while (list->count < MAX_ENTRIES
-		   && dicom_value_next(&list->scratch->values, list->dataset, element, &cursor, &value))
+	while (list->count < MAX_ENTRIES &&
+		   dicom_value_next(&list->scratch->values, list->dataset, element, &cursor, &value))
 		if (!value_is_valid(element->vr, &value))
 			add_invalid_value(list, element, &value);
 }

@@ -23,8 +23,8 @@
 #include "fmgr.h"
 
 /* Declares a function that SQL calls: PG_FUNCTION_INFO_V1, visible in every version. */
-#define SQL_FUNCTION(name)                                                                                             \
-	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                                                   \
+#define SQL_FUNCTION(name)                           \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS); \
 	PG_FUNCTION_INFO_V1(name)
 
 #if PG_VERSION_NUM >= 180000
@@ -33,21 +33,22 @@
 #endif
 
 #if PG_VERSION_NUM >= 180000
-#define create_foreign_path(root, rel, rows, startup, total, pathkeys, outer, private_list)                            \
-	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, pathkeys, outer, NULL, NIL, private_list)
+#define create_foreign_path(root, rel, rows, startup, total, pathkeys, outer, private_list)       \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, pathkeys, outer, NULL, NIL, \
+							private_list)
 #elif PG_VERSION_NUM >= 170000
-#define create_foreign_path(root, rel, rows, startup, total, pathkeys, outer, private_list)                            \
+#define create_foreign_path(root, rel, rows, startup, total, pathkeys, outer, private_list) \
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, pathkeys, outer, NULL, NIL, private_list)
 #else
-#define create_foreign_path(root, rel, rows, startup, total, pathkeys, outer, private_list)                            \
+#define create_foreign_path(root, rel, rows, startup, total, pathkeys, outer, private_list) \
 	create_foreignscan_path(root, rel, NULL, rows, startup, total, pathkeys, outer, NULL, private_list)
 #endif
 
 /* The user whose rights a scan of a foreign table uses. */
 #if PG_VERSION_NUM >= 160000
-#define scan_check_as_user(node, estate)                                                                               \
-	(OidIsValid(((ForeignScan *) (node)->ss.ps.plan)->checkAsUser)                                                     \
-		 ? ((ForeignScan *) (node)->ss.ps.plan)->checkAsUser                                                           \
+#define scan_check_as_user(node, estate)                           \
+	(OidIsValid(((ForeignScan *) (node)->ss.ps.plan)->checkAsUser) \
+		 ? ((ForeignScan *) (node)->ss.ps.plan)->checkAsUser       \
 		 : GetUserId())
 #else
 #include "executor/executor.h"

@@ -66,7 +66,8 @@ place_of(const struct dicom_error *error)
 	if (error->offset >= 0)
 		place = psprintf("offset " INT64_FORMAT, (int64) error->offset);
 	if (error->tag)
-		place = psprintf("%s%stag (%04X,%04X)", place, *place ? ", " : "", error->tag >> 16, error->tag & 0xFFFF);
+		place =
+			psprintf("%s%stag (%04X,%04X)", place, *place ? ", " : "", error->tag >> 16, error->tag & 0xFFFF);
 	if (error->attempts > 1)
 		place = psprintf("%s%s%d attempts", place, *place ? ", " : "", error->attempts);
 	return place;
@@ -99,9 +100,10 @@ report_error(const struct dicom_error *error)
 	if (error->code == DICOM_ERROR_INTERRUPTED)
 		CHECK_FOR_INTERRUPTS();
 	ereport(ERROR, (errcode(sqlstate_of(error->code)), errmsg("%s", to_server(error->message)),
-					error->object[0] ? errdetail("Object: %s%s%s", to_server(error->object), *place ? ", " : "", place)
-					: *place		 ? errdetail("At %s.", place)
-									 : 0,
+					error->object[0]
+						? errdetail("Object: %s%s%s", to_server(error->object), *place ? ", " : "", place)
+					: *place ? errdetail("At %s.", place)
+							 : 0,
 					error->hint[0] ? errhint("%s", sentence(error->hint)) : 0));
 }
 
@@ -110,7 +112,8 @@ report_line(const struct dicom_error *error)
 {
 	char *place = place_of(error);
 
-	return *place ? psprintf("%s (%s)", to_server(error->message), place) : pstrdup(to_server(error->message));
+	return *place ? psprintf("%s (%s)", to_server(error->message), place)
+				  : pstrdup(to_server(error->message));
 }
 
 /* Converts character by character past those that the database's encoding lacks. */
@@ -126,10 +129,11 @@ convert_lossy(const char *text, int *length, uint64 *replaced)
 
 	while (done < *length)
 	{
-		int converted = OidIsValid(proc) ? pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
-																		 (unsigned char *) text + done, *length - done,
-																		 out + used, room - used, true)
-										 : 0;
+		int converted =
+			OidIsValid(proc)
+				? pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding, (unsigned char *) text + done,
+												*length - done, out + used, room - used, true)
+				: 0;
 
 		used += strlen((char *) out + used);
 		done += converted;

@@ -27,7 +27,8 @@ backend_wait(void *arg, int fd, int timeout_ms)
 		events |= WL_SOCKET_READABLE;
 	if (timeout_ms >= 0)
 		events |= WL_TIMEOUT;
-	if (WaitLatchOrSocket(MyLatch, events, fd >= 0 ? fd : PGINVALID_SOCKET, timeout_ms, PG_WAIT_EXTENSION) & WL_LATCH_SET)
+	if (WaitLatchOrSocket(MyLatch, events, fd >= 0 ? fd : PGINVALID_SOCKET, timeout_ms, PG_WAIT_EXTENSION) &
+		WL_LATCH_SET)
 		ResetLatch(MyLatch);
 	if (stop_requested())
 		return false;

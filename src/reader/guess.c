@@ -25,11 +25,11 @@
 #define REMOTE_CONTENT 97 /* per cent of headers that the guess suffices for */
 
 /* A local read costs as much as copying some 10 KiB. */
-#define LOCAL_START   (16 * KIB)
+#define LOCAL_START   (32 * KIB)
 #define LOCAL_LEAST   (4 * KIB)
 #define LOCAL_MOST    (256 * KIB)
 #define LOCAL_MORE    (16 * KIB)
-#define LOCAL_CONTENT 90
+#define LOCAL_CONTENT 98
 
 #define MOST_DOUBLINGS 6   /* of further ranges: a header of megabytes comes in a handful of them */
 #define LEAST_KNOWN    16  /* headers before anything is concluded */

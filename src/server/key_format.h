@@ -19,7 +19,7 @@ struct key_format_part
 {
 	char *literal; /* text, or NULL */
 	char *column;  /* name of the column, or NULL */
-	char *date;	   /* its strftime format, or NULL */
+	char *date;    /* its strftime format, or NULL */
 };
 
 struct key_format

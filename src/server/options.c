@@ -24,10 +24,11 @@
 
 const char *const option_on_error_words[] = {"skip", "error", NULL};
 const char *const option_on_bad_value_words[] = {"null", "error", NULL};
-const char *const option_credentials_words[] = {"auto",	   "mapping",  "environment", "profile",
+const char *const option_credentials_words[] = {"auto",     "mapping",   "environment", "profile",
 												"instance", "anonymous", NULL};
 const char *const option_url_style_words[] = {"auto", "path", "virtual", NULL};
-const char *const option_entity_words[] = {"patients", "devices", "studies", "series", "images", "files", "elements", NULL};
+const char *const option_entity_words[] = {"patients", "devices", "studies",  "series",
+										   "images",   "files",   "elements", NULL};
 
 struct option_kind;
 typedef void (*option_check)(const struct option_kind *kind, const char *value);
@@ -38,7 +39,7 @@ struct option_kind
 	Oid catalog; /* of the object that carries it */
 	option_check check;
 	const char *const *words; /* for check_word */
-	int min;				  /* for the checks of numbers */
+	int min;                  /* for the checks of numbers */
 	int max;
 };
 
@@ -92,7 +93,8 @@ closest_match_offer(struct closest_match *match, const char *candidate)
 
 	if (wanted_length > 255 || candidate_length > 255)
 		return;
-	distance = varstr_levenshtein_less_equal(match->wanted, wanted_length, candidate, candidate_length, 1, 1, 1, limit, true);
+	distance = varstr_levenshtein_less_equal(match->wanted, wanted_length, candidate, candidate_length, 1, 1,
+											 1, limit, true);
 	if (distance <= limit && (match->best == NULL || distance < match->distance))
 	{
 		match->best = candidate;
@@ -132,10 +134,12 @@ static void
 require_file_right(const struct option_kind *kind)
 {
 	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to name a file of the server in option \"%s\"", kind->name),
-				 errhint("Only roles with the privileges of role \"pg_read_server_files\" may set it to a file.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to name a file of the server in option \"%s\"", kind->name),
+			 errhint(
+				 "Only roles with the privileges of role \"pg_read_server_files\" may set it to a file.")));
 }
 
 static void
@@ -164,7 +168,8 @@ check_endpoint(const struct option_kind *kind, const char *value)
 		report_error(&error);
 	if (!superuser() && !endpoint_matches(setting_allowed_endpoints, endpoint.host, endpoint.port))
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("endpoint \"%s\" is not allowed", endpoint.host),
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("endpoint \"%s\" is not allowed", endpoint.host),
 				 errhint("A superuser can add it to dicom_fdw.allowed_endpoints, or own the server.")));
 }
 
@@ -181,7 +186,8 @@ check_word(const struct option_kind *kind, const char *value)
 		closest_match_offer(&match, *word);
 	}
 	refuse_value(kind, value,
-				 match.best ? psprintf("Perhaps you meant \"%s\". Valid values are: %s.", match.best, join_words(kind->words))
+				 match.best ? psprintf("Perhaps you meant \"%s\". Valid values are: %s.", match.best,
+									   join_words(kind->words))
 							: psprintf("Valid values are: %s.", join_words(kind->words)));
 }
 
@@ -207,14 +213,16 @@ static void
 check_milliseconds(const struct option_kind *kind, const char *value)
 {
 	check_number(kind, value, GUC_UNIT_MS,
-				 psprintf("It is a time between %d and %d ms; a unit may follow: ms, s, min, h, d.", kind->min, kind->max));
+				 psprintf("It is a time between %d and %d ms; a unit may follow: ms, s, min, h, d.",
+						  kind->min, kind->max));
 }
 
 static void
 check_bytes(const struct option_kind *kind, const char *value)
 {
 	check_number(kind, value, GUC_UNIT_BYTE,
-				 psprintf("It is a size between %d and %d bytes; a unit may follow: B, kB, MB, GB.", kind->min, kind->max));
+				 psprintf("It is a size between %d and %d bytes; a unit may follow: B, kB, MB, GB.",
+						  kind->min, kind->max));
 }
 
 static void
@@ -273,8 +281,9 @@ refuse_option(const char *name, Oid catalog)
 	ereport(ERROR, (errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 					errmsg("invalid option \"%s\" for %s", name, catalog_noun(catalog)),
 					OidIsValid(elsewhere) ? errhint("It is an option of %s.", catalog_noun(elsewhere))
-					: match.best ? errhint("Perhaps you meant the option \"%s\". Valid options are: %s.", match.best, valid)
-					: *valid	 ? errhint("Valid options are: %s.", valid)
+					: match.best ? errhint("Perhaps you meant the option \"%s\". Valid options are: %s.",
+										   match.best, valid)
+					: *valid     ? errhint("Valid options are: %s.", valid)
 								 : errhint("There are no valid options in this context.")));
 }
 
@@ -315,12 +324,14 @@ dicom_fdw_validator(PG_FUNCTION_ARGS)
 	foreach (cell, options)
 		check_option(lfirst(cell), catalog);
 	if (catalog == ForeignServerRelationId)
-		require_option(options, "location", "a server", "Add OPTIONS (location 's3://bucket/prefix/') or 'file:///directory/'.");
+		require_option(options, "location", "a server",
+					   "Add OPTIONS (location 's3://bucket/prefix/') or 'file:///directory/'.");
 	if (catalog == ForeignTableRelationId)
 		require_option(options, "entity", "a foreign table",
 					   psprintf("Add OPTIONS (entity '...'), one of: %s.", join_words(option_entity_words)));
 	if (catalog == UserMappingRelationId && option_find(options, "access_key_id"))
-		require_option(options, "secret_access_key", "a user mapping with access_key_id", "Add the secret access key.");
+		require_option(options, "secret_access_key", "a user mapping with access_key_id",
+					   "Add the secret access key.");
 	PG_RETURN_VOID();
 }
 

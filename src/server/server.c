@@ -24,7 +24,8 @@
 static List *
 mapping_of(Oid user, Oid server, bool *found)
 {
-	HeapTuple tuple = SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(user), ObjectIdGetDatum(server));
+	HeapTuple tuple =
+		SearchSysCache2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(user), ObjectIdGetDatum(server));
 	List *options = NIL;
 	Datum datum;
 	bool isnull;
@@ -77,7 +78,8 @@ server_location(ForeignServer *server)
 	if (location == NULL)
 		ereport(ERROR, (errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 						errmsg("server \"%s\" has no option \"location\"", server->servername),
-						errhint("ALTER SERVER %s OPTIONS (ADD location 's3://bucket/prefix/').", server->servername)));
+						errhint("ALTER SERVER %s OPTIONS (ADD location 's3://bucket/prefix/').",
+								server->servername)));
 	return location;
 }
 
@@ -85,10 +87,9 @@ static void
 require_owner_reads_files(ForeignServer *server)
 {
 	if (!has_privs_of_role(server->owner, ROLE_PG_READ_SERVER_FILES))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to read files through server \"%s\"", server->servername),
-				 errhint("Its owner must have the privileges of role \"pg_read_server_files\".")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to read files through server \"%s\"", server->servername),
+						errhint("Its owner must have the privileges of role \"pg_read_server_files\".")));
 }
 
 static void
@@ -147,8 +148,9 @@ server_by_name(const char *name)
 	if (allowed != ACLCHECK_OK)
 		aclcheck_error(allowed, OBJECT_FOREIGN_SERVER, server->servername);
 	if (strcmp(wrapper->fdwname, "dicom_fdw") != 0)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("server \"%s\" belongs to foreign-data wrapper \"%s\"", name, wrapper->fdwname),
-						errhint("Name a server made with FOREIGN DATA WRAPPER dicom_fdw.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" belongs to foreign-data wrapper \"%s\"", name, wrapper->fdwname),
+				 errhint("Name a server made with FOREIGN DATA WRAPPER dicom_fdw.")));
 	return server;
 }
