@@ -223,7 +223,7 @@ plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	table_close(relation, NoLock);
 	rel->fdw_private = plan;
 	if (rel->tuples <= 0)
-		rel->tuples = entity_is_distinct(plan->table.entity)  ? DEFAULT_OBJECTS / 100
+		rel->tuples = entity_is_distinct(plan->table.entity)  ? DEFAULT_OBJECTS / 100.0
 					  : plan->table.entity == ENTITY_ELEMENTS ? DEFAULT_OBJECTS * 100.0
 															  : DEFAULT_OBJECTS;
 	set_baserel_size_estimates(root, rel);
