@@ -125,7 +125,7 @@ for my $count (0, 1, 4)
 	my ($out, $err) = $cluster->psql(workers($count) . 'SELECT count(rows) FROM bad.images');
 	is($out, 50, "bad files, $count workers: the other rows");
 	is(scalar(() = $err =~ /WARNING/g), 1, "bad files, $count workers: one warning");
-	like($err, qr/10 files could not be read.*The first is "000011\.dcm"/ss, "bad files, $count workers: which counts them all and names the first");
+	like($err, qr/10 files could not be read.*The first is "000011\.dcm"/s, "bad files, $count workers: which counts them all and names the first");
 	is(counters('SELECT count(rows) FROM bad.images', workers($count))->{'Objects Skipped'}, 10, "bad files, $count workers: EXPLAIN counts them");
 	$cluster->query('CREATE FOREIGN TABLE limited (filename text, rows int) SERVER bad OPTIONS (entity \'images\', reject_limit \'10\')') if $count == 0;
 	($out, $err) = $cluster->psql(workers($count) . 'SELECT count(rows) FROM limited');
