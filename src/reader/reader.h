@@ -19,13 +19,13 @@ struct reader_source
 {
 	/* DICOM_OK and an object (strings valid until the next call), DICOM_PENDING, DICOM_END, DICOM_FAILED. */
 	enum dicom_status (*next)(void *arg, struct store_object *object, struct dicom_error *error);
+	void *arg;
 
 	/*
 	 * What is known of the object that next() gave last, put into its empty window, so that only what is missing is read.
 	 * DICOM_OK; DICOM_END where nothing is known; DICOM_FAILED where the whole reading fails. NULL: never anything.
 	 */
 	enum dicom_status (*fill)(void *arg, struct dicom_window *window, struct dicom_error *error);
-	void *arg;
 };
 
 struct reader_options
