@@ -151,10 +151,10 @@ is($cluster->query(workers(4) . 'SELECT count(*) FROM (SELECT sop_instance_uid F
 cmp_ok(counters('SELECT sop_instance_uid FROM local.images LIMIT 5', workers(4))->{'Objects Opened'}, '<', 2300, 'LIMIT: the workers do not read on');
 is($cluster->query(workers(4) . 'SELECT count(*) FROM (SELECT sop_instance_uid FROM local.images WHERE rows >= 0 OFFSET 2295) x'), 5, 'OFFSET');
 
-my $nested = 'SELECT n, count(*), count(DISTINCT i.sop_instance_uid) FROM generate_series(1, 3) n CROSS JOIN (SELECT sop_instance_uid FROM bad.images OFFSET 0) i GROUP BY n ORDER BY n';
+my $nested = 'SELECT n, count(*), count(DISTINCT i.sop_instance_uid) FROM generate_series(1, 3) n LEFT JOIN (SELECT sop_instance_uid FROM bad.images OFFSET 0) i ON true GROUP BY n ORDER BY n';
 my $no_material = 'SET enable_material = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET client_min_messages = error;';
 my $plain = $cluster->query(workers(0) . $nested);
-like(plan_of($nested, workers(4) . $no_material), qr/Nested Loop.*Gather.*Parallel Foreign Scan/s, 'rescans: a Gather inside a nested loop');
+like(plan_of($nested, workers(4) . $no_material), qr/Nested Loop Left Join.*Gather.*Parallel Foreign Scan/s, 'rescans: a Gather inside a nested loop');
 is($cluster->query(workers(4) . $no_material . $nested), $plain, 'rescans: the same rows each time');
 $nested = 'SELECT sum((SELECT count(*) FROM (SELECT rows FROM bad.images WHERE rows + n >= 0 LIMIT 7) x)) FROM generate_series(1, 4) n';
 is($cluster->query(workers(4) . $no_material . $nested), 28, 'rescans: with a LIMIT that ends each early');
@@ -215,6 +215,19 @@ END
 	is($cluster->query(workers(4) . 'SET parallel_leader_participation = off; SELECT count(rows) FROM shown', user => 'guest'), 2300, 'bucket: through a view with its owner\'s keys');
 	($out, $err) = $cluster->psql(workers(4) . 'SET parallel_leader_participation = off; SELECT count(rows) FROM guarded', user => 'guest');
 	like($err, qr/ERROR:  (42501|28000): /, 'bucket: and not with one\'s own, of which there are none');
+
+	# What is slow enough to be shared evenly
+	put_directory($s3, 'slow', $bad);
+	$cluster->make_server('slow', $proxy->server, 's3://slow/', max_requests => 8);
+	$cluster->query('CREATE FOREIGN TABLE slow_limited (filename text, rows int) SERVER slow OPTIONS (entity \'images\', reject_limit \'10\')');
+	$proxy->set('latency 50');
+	($out, $err) = $cluster->psql(workers(4) . 'SET parallel_leader_participation = off; SELECT count(rows) FROM slow_limited');
+	like($err, qr/ERROR:  22P03: reject_limit/, 'bucket: reject_limit is reached by all together');
+	my $first_uid = $cluster->query('SELECT sop_instance_uid FROM local.images ORDER BY filename LIMIT 1');
+	$proxy->forget;
+	is($cluster->query(workers(4) . "SELECT count(*) FROM (SELECT 1 FROM remote.images WHERE sop_instance_uid = '$first_uid' LIMIT 1) x"), 1, 'bucket: LIMIT with a filter');
+	cmp_ok(scalar(grep { $_->{is_read} } $proxy->requests), '<', 1500, 'bucket: and when it is reached, no worker reads on');
+	$proxy->set('');
 
 	# Faults
 	$proxy->set('status list-type 503 2 SlowDown', 'reset /000017 100 2', 'truncate list-type 500 1');
