@@ -25,9 +25,15 @@ tree=$work/postgresql
 bin=$tree/$(cat "$work/bin" 2>/dev/null || true)
 client=("$bin/psql" -X -h "$work" -p $DICOM_FDW_PORT -U postgres -d demo)
 
+# The user who runs the server may be unable to enter the clone.
+pg_ctl()
+{
+	(cd "$work" && as_user "$bin/pg_ctl" -D "$work/data" -s -w "$@")
+}
+
 stop_server()
 {
-	[ ! -f "$work/data/postmaster.pid" ] || as_user "$bin/pg_ctl" -D "$work/data" -s -m fast -w stop
+	[ ! -f "$work/data/postmaster.pid" ] || pg_ctl -m fast stop
 }
 
 start_server()
@@ -42,7 +48,7 @@ start_server()
 		fsync = off
 		lc_messages = 'C'
 	END
-	as_user "$bin/pg_ctl" -D "$work/data" -s -w -l "$work/server.log" start || { cat "$work/server.log" >&2; return 1; }
+	pg_ctl -l "$work/server.log" start || { cat "$work/server.log" >&2; return 1; }
 	"$bin/createdb" -h "$work" -p $DICOM_FDW_PORT -U postgres demo
 }
 

@@ -22,16 +22,19 @@ missing_packages()
 	printf '%s\n' "$@" | grep -vxF -e "$installed" || true
 }
 
+can_be_root()
+{
+	[ "$(id -u)" != 0 ] || return 0
+	command -v sudo >/dev/null || { echo "packages are missing ($*): run this as root, or install sudo" >&2; return 1; }
+	sudo -n true 2>/dev/null || echo "sudo may ask for your password, to install packages"
+}
+
 as_root()
 {
 	if [ "$(id -u)" = 0 ]; then
 		"$@"
-	elif command -v sudo >/dev/null; then
-		sudo -n true 2>/dev/null || echo "sudo may ask for your password, to install packages"
-		sudo "$@"
 	else
-		echo "run this as root, or install sudo" >&2
-		return 1
+		sudo "$@"
 	fi
 }
 
@@ -83,19 +86,19 @@ setup()
 	setup_log=$(mktemp)
 	mapfile -t missing < <(missing_packages "${packages[@]}")
 	if ! postgresql_is_there; then
-		refresh_package_list || return 1
+		can_be_root "${missing[@]}" postgresql && refresh_package_list || return 1
 		version=$(default_postgresql)
 		missing+=("postgresql-$version" "postgresql-server-dev-$version")
 	fi
 	if [ ${#missing[@]} -gt 0 ]; then
-		refresh_package_list && install_packages "${missing[@]}" || return 1
+		can_be_root "${missing[@]}" && refresh_package_list && install_packages "${missing[@]}" || return 1
 	fi
 	if [ "$1" = test ]; then
 		# pgTAP is packaged per version of the server, known only now.
 		version=$(${PG_CONFIG:-pg_config} --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
 		mapfile -t missing < <(missing_packages "postgresql-$version-pgtap")
 		if [ ${#missing[@]} -gt 0 ]; then
-			refresh_package_list && install_packages "${missing[@]}" || return 1
+			can_be_root "${missing[@]}" && refresh_package_list && install_packages "${missing[@]}" || return 1
 		fi
 	fi
 	rm -f "$setup_log"

@@ -17,10 +17,14 @@ if ! as_user test -r "$top/scripts/test.sh"; then
 	copy=$(mktemp -d /tmp/dicom_fdw-copy.XXXXXX) && chmod 755 "$copy" || exit 1
 	trap 'rm -rf "$copy"' EXIT
 	cp -a "$top" "$copy/main"
+	rm -rf "$copy/main/build/test"
 	[ ! -d ../shared/corpus ] || { mkdir "$copy/shared" && cp -r ../shared/corpus "$copy/shared/" && chmod -R a+rX "$copy/shared"; }
 	chmod -R a+rX "$copy/main"
-	"$copy/main/scripts/test.sh" "$@"
-	exit
+	status=0
+	DICOM_TEST_LOGS=$top/build/test/log "$copy/main/scripts/test.sh" "$@" || status=$?
+	rm -rf build/test/log
+	mkdir -p build/test && cp -r "$copy/main/build/test/log" build/test/
+	exit $status
 fi
 
 passed=0
@@ -58,10 +62,28 @@ skip()
 # One test: passes when the command succeeds.
 check()
 {
+	! is_selected "$1" || always "$@"
+}
+
+# A target of test/Makefile, built when it or one of the tests that use it is selected: TARGET NAME TEST...
+build()
+{
+	local target=$1 name=$2 test
+	shift
+
+	for test; do
+		if is_selected "$test"; then
+			always "$name" make -s -C test -j "$(nproc)" "$target"
+			return
+		fi
+	done
+}
+
+always()
+{
 	local name=$1 output=$log/${1//[^A-Za-z0-9_.-]/_}.log
 	shift
 
-	is_selected "$name" || return 0
 	if "$@" >"$output" 2>&1 </dev/null; then
 		passed=$((passed + 1))
 		tell "$name" ok
@@ -232,14 +254,16 @@ fi
 check "lint: format" lint_format
 check "lint: cppcheck" lint_cppcheck
 check "lint: shell" lint_shell
-check "build: sanitized" make -s -C test -j "$(nproc)" unit
-check "build: fuzzers" make -s -C test -j "$(nproc)" fuzz
-check "build: tools" make -s -C test -j "$(nproc)" tools
+mapfile -t fuzzers < <(basename -a -s .c test/fuzz/fuzz_*.c)
+mapfile -t tests < <(basename -a -s .pl test/t/*.pl)
+build unit "build: sanitized" unit
+build fuzz "build: fuzzers" "${fuzzers[@]/#/fuzz: }"
+build tools "build: tools" truth "${tests[@]}"
 tap "unit" as_user "$top/build/unit-tests"
 
 check "fuzz: seeds" fuzz_seeds
-for source in test/fuzz/fuzz_*.c; do
-	[ ! -f "$source" ] || check "fuzz: $(basename -s .c "$source")" fuzz "$(basename -s .c "$source")"
+for fuzzer in "${fuzzers[@]}"; do
+	check "fuzz: $fuzzer" fuzz "$fuzzer"
 done
 
 if DICOM_TEST_BIN=$(scripts/private_install.sh "$work/postgresql" 2>"$log/build.log"); then
@@ -256,8 +280,8 @@ if DICOM_TEST_BIN=$(scripts/private_install.sh "$work/postgresql" 2>"$log/build.
 	for file in test/pgtap/*.sql; do
 		[ ! -f "$file" ] || tap "pgtap: $(basename -s .sql "$file")" perl_test test/lib/pgtap.pl "$file"
 	done
-	for file in test/t/*.pl; do
-		[ ! -f "$file" ] || tap "$(basename -s .pl "$file")" perl_test "$file"
+	for test in "${tests[@]}"; do
+		tap "$test" perl_test "test/t/$test.pl"
 	done
 else
 	failed=$((failed + 1))
@@ -265,6 +289,6 @@ else
 	tail -n 40 "$log/build.log"
 fi
 
-echo "logs are in $log"
+echo "logs are in ${DICOM_TEST_LOGS:-$log}"
 echo "$passed passed, $failed failed$([ $skipped = 0 ] || echo ", $skipped skipped")"
 [ $failed = 0 ] && [ $passed -gt 0 ]

@@ -22,6 +22,17 @@ static const uint32_t value_tags[VALUE_COUNT] = {
 	[VALUE_ISSUER_OF_PATIENT_ID] = DICOM_TAG(0x0010, 0x0021),
 };
 
+int
+object_value_of_tag(uint32_t tag)
+{
+	int i;
+
+	for (i = 0; i < VALUE_COUNT; i++)
+		if (value_tags[i] == tag)
+			return i;
+	return tag == TAG_STUDY_DATE ? VALUE_COUNT : -1;
+}
+
 /* The one date of an element; false for none, several, and what is no date. */
 static bool
 read_date(struct dicom_values *scratch, const struct dicom_dataset *dataset,

@@ -37,6 +37,9 @@ struct object_values
 	bool cut;
 };
 
+/* Which of them an element is: VALUE_COUNT for StudyDate, -1 for none. */
+extern int object_value_of_tag(uint32_t tag);
+
 /* Fills *values from a data set, or with nothing for NULL; texts in the current context. */
 extern void object_values_read(struct object_values *values, struct dicom_values *scratch,
 							   const struct dicom_dataset *dataset);

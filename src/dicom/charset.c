@@ -224,24 +224,35 @@ append_character(struct dicom_charset *charset, struct charset_unit unit, const 
 	}
 }
 
-/* True where nothing but NULs and blanks follow up to the end of the value: then they are padding. */
-static bool
-is_padding(enum dicom_text_kind kind, const uint8_t *bytes, const uint8_t *end)
+/* NULs and blanks in a row, looked at once however many they are: padding where the value ends with them. */
+struct blank_run
 {
-	while (bytes < end && (*bytes == '\0' || *bytes == ' '))
-		bytes++;
-	return bytes == end || (*bytes == '\\' && kind != DICOM_TEXT_SINGLE);
+	const uint8_t *end;
+	bool is_padding;
+};
+
+static bool
+is_padding(struct blank_run *run, enum dicom_text_kind kind, const uint8_t *bytes, const uint8_t *end)
+{
+	if (bytes >= run->end)
+	{
+		while (bytes < end && (*bytes == '\0' || *bytes == ' '))
+			bytes++;
+		run->end = bytes;
+		run->is_padding = bytes == end || (*bytes == '\\' && kind != DICOM_TEXT_SINGLE);
+	}
+	return run->is_padding;
 }
 
 static uint32_t
 append_unit(struct dicom_charset *charset, enum dicom_text_kind kind, struct charset_unit unit,
-			const uint8_t *bytes, const uint8_t *end, struct dicom_buffer *out)
+			struct blank_run *blanks, const uint8_t *bytes, const uint8_t *end, struct dicom_buffer *out)
 {
 	switch (unit.kind)
 	{
 		case UNIT_PLAIN:
 			if (bytes[0] == '\0')
-				return is_padding(kind, bytes, end) ? 0 : append_replacement(out);
+				return is_padding(blanks, kind, bytes, end) ? 0 : append_replacement(out);
 			/* FALLTHROUGH */
 		case UNIT_SEPARATOR:
 			dicom_buffer_append_char(out, (char) bytes[0]);
@@ -274,6 +285,7 @@ convert(struct dicom_charset *charset, enum dicom_text_kind kind, int separator,
 		const uint8_t *end, struct dicom_buffer *out, uint32_t *replaced)
 {
 	struct charset_state state = charset->initial;
+	struct blank_run blanks = {bytes};
 
 	while (bytes < end)
 	{
@@ -292,7 +304,7 @@ convert(struct dicom_charset *charset, enum dicom_text_kind kind, int separator,
 		unit = charset_next_unit(&state, charset->initial, kind, bytes, end - bytes);
 		if (unit.kind == UNIT_SEPARATOR && separator >= 0)
 			break;
-		*replaced += append_unit(charset, kind, unit, bytes, end, out);
+		*replaced += append_unit(charset, kind, unit, &blanks, bytes, end, out);
 		bytes += unit.length;
 	}
 	return bytes;

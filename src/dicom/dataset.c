@@ -137,7 +137,10 @@ dicom_dataset_close(struct dicom_dataset *dataset, bool keep)
 	struct dicom_reading *reading = dataset->reading;
 
 	if (reading)
+	{
 		inflate_close(reading);
+		wanted_close(reading);
+	}
 	memset(dataset, 0, sizeof(*dataset));
 	if (keep)
 	{
@@ -199,18 +202,12 @@ dicom_dataset_find(const struct dicom_dataset *dataset, uint32_t tag)
 	return find_among(dataset, NO_ELEMENT, tag);
 }
 
-/* The name of the creator that reserves the block of a private tag: PS3.5 §7.8.1. */
+/* The name that a private creator holds, without the blanks around it; NULL where it holds none. */
 static const char *
-find_creator(const struct dicom_dataset *dataset, uint32_t tag, uint32_t item, uint32_t *length)
+creator_name(const struct dicom_dataset *dataset, const struct dicom_element *element, uint32_t *length)
 {
-	const struct dicom_element *element;
-	const char *name;
+	const char *name = (const char *) dicom_dataset_value(dataset, element, length);
 
-	*length = 0;
-	if (!(tag >> 16 & 1) || (tag & 0xFFFF) < 0x1000)
-		return NULL;
-	element = find_among(dataset, item, (tag & 0xFFFF0000) | (tag >> 8 & 0xFF));
-	name = element ? (const char *) dicom_dataset_value(dataset, element, length) : NULL;
 	if (!name)
 		*length = 0;
 	while (*length > 0 && (name[*length - 1] == ' ' || name[*length - 1] == '\0'))
@@ -223,13 +220,31 @@ find_creator(const struct dicom_dataset *dataset, uint32_t tag, uint32_t item, u
 	return *length > 0 ? name : NULL;
 }
 
-bool
-creator_is(const struct dicom_dataset *dataset, uint32_t tag, uint32_t item, const char *creator)
+/* The name of the creator that reserves the block of a private tag: PS3.5 §7.8.1. */
+static const char *
+find_creator(const struct dicom_dataset *dataset, uint32_t tag, uint32_t item, uint32_t *length)
 {
-	uint32_t length;
-	const char *name = find_creator(dataset, tag, item, &length);
+	const struct dicom_element *element;
 
-	return name && length == strlen(creator) && memcmp(name, creator, length) == 0;
+	*length = 0;
+	if (!(tag >> 16 & 1) || (tag & 0xFFFF) < 0x1000)
+		return NULL;
+	element = find_among(dataset, item, (tag & 0xFFFF0000) | (tag >> 8 & 0xFF));
+	return element ? creator_name(dataset, element, length) : NULL;
+}
+
+void
+note_creator(const struct dicom_dataset *dataset, const struct dicom_element *element, const char *creator,
+			 uint8_t *blocks)
+{
+	uint8_t bit = 1 << (element->tag & 7);
+	uint32_t length;
+	const char *name = creator_name(dataset, element, &length);
+
+	if (name && length == strlen(creator) && memcmp(name, creator, length) == 0)
+		blocks[element->tag >> 3 & 31] |= bit;
+	else
+		blocks[element->tag >> 3 & 31] &= ~bit;
 }
 
 const char *
@@ -245,17 +260,18 @@ dicom_dataset_find_in(const struct dicom_dataset *dataset, const struct dicom_el
 {
 	uint32_t place = item ? (uint32_t) (item - dataset->elements) : NO_ELEMENT;
 	const struct dicom_element *found = NULL;
-	uint32_t i, end;
+	uint8_t blocks[32] = {0};
+	uint32_t first, i, end;
 
 	if (!creator)
 		return find_among(dataset, place, tag);
-	bounds_of(dataset, place, &i, &end);
-	for (; i < end; i = dataset->elements[i].next)
-	{
-		uint32_t other = dataset->elements[i].tag;
-
-		if ((other & 0xFFFF00FF) == (tag & 0xFFFF00FF) && creator_is(dataset, other, place, creator))
+	bounds_of(dataset, place, &first, &end);
+	for (i = first; i < end; i = dataset->elements[i].next)
+		if (dataset->elements[i].tag >> 16 == tag >> 16 && is_private_creator(dataset->elements[i].tag))
+			note_creator(dataset, &dataset->elements[i], creator, blocks);
+	for (i = first; i < end; i = dataset->elements[i].next)
+		if ((dataset->elements[i].tag & 0xFFFF00FF) == (tag & 0xFFFF00FF) &&
+			is_noted(blocks, dataset->elements[i].tag))
 			found = &dataset->elements[i];
-	}
 	return found;
 }

@@ -58,6 +58,7 @@ struct dicom_element
 	uint32_t tag;
 	uint32_t next;   /* index of the first element behind this one and all it holds */
 	uint32_t parent; /* index of the item that holds it, UINT32_MAX at top level */
+	uint32_t number; /* of an item in its sequence, counted from 1; 0 for other elements */
 	uint16_t vr;     /* as written; of UN and in implicit VR the dictionary's, alternatives decided */
 	uint8_t depth;   /* 0 at top level, 1 for items of a top-level sequence, 2 for their elements */
 	uint8_t flags;

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /* A value representation is its two letters in one integer, so that it can stand in a case label. */
-#define DICOM_VR(a, b)  ((uint16_t) ((a) << 8 | (b)))
-#define DICOM_VR_NONE	0					/* items, delimiters */
+#define DICOM_VR(a, b)    ((uint16_t) ((a) << 8 | (b)))
+#define DICOM_VR_NONE     0                  /* items, delimiters */
 #define DICOM_VR_US_OR_SS DICOM_VR('x', 's') /* dictionary only: PixelRepresentation decides */
 #define DICOM_VR_OB_OR_OW DICOM_VR('o', 'x') /* dictionary only: PS3.5 A decides */
 #define DICOM_VR_US_OR_OW DICOM_VR('l', 't') /* dictionary only: US, SS or OW (lookup table data) */

@@ -16,8 +16,8 @@
 enum dicom_status
 {
 	DICOM_OK = 0,
-	DICOM_END,	   /* nothing more: end of the data set, of the list */
-	DICOM_NEED,	   /* the parser needs bytes that are not at hand; it has said which */
+	DICOM_END,     /* nothing more: end of the data set, of the list */
+	DICOM_NEED,    /* the parser needs bytes that are not at hand; it has said which */
 	DICOM_PENDING, /* the answer is under way; store_wait() first */
 	DICOM_FAILED   /* struct dicom_error says why */
 };
@@ -29,30 +29,30 @@ enum dicom_error_code
 	/* The file is to blame: the object was read, and is not what it should be. */
 	DICOM_ERROR_NOT_DICOM, /* nothing in it looks like a data set */
 	DICOM_ERROR_MALFORMED, /* it began as DICOM; the message says what broke, offset and tag say where */
-	DICOM_ERROR_LIMIT,	   /* header_limit, nesting depth, inflated size or the count of elements is exceeded */
+	DICOM_ERROR_LIMIT, /* header_limit, nesting depth, inflated size or the count of elements is exceeded */
 
 	/* The object cannot be had, and asking again will not help. */
 	DICOM_ERROR_NOT_FOUND, /* no such key */
 	DICOM_ERROR_ARCHIVED,  /* in a storage class that must be restored first */
 	DICOM_ERROR_CHANGED,   /* rewritten while it was read, again and again (If-Match failed) */
-	DICOM_ERROR_EXISTS,	   /* a conditional put found an object there (If-None-Match failed) */
+	DICOM_ERROR_EXISTS,    /* a conditional put found an object there (If-None-Match failed) */
 
 	/* The store cannot be used as configured. */
-	DICOM_ERROR_INVALID_OPTION,	  /* a location, endpoint or option that makes no sense */
-	DICOM_ERROR_NO_BUCKET,		  /* the bucket or directory does not exist */
-	DICOM_ERROR_CREDENTIALS,	  /* none found, not known, wrong secret, or expired */
-	DICOM_ERROR_ACCESS_DENIED,	  /* known to the store, but not allowed */
-	DICOM_ERROR_REGION,			  /* the bucket lives in another region */
+	DICOM_ERROR_INVALID_OPTION,   /* a location, endpoint or option that makes no sense */
+	DICOM_ERROR_NO_BUCKET,        /* the bucket or directory does not exist */
+	DICOM_ERROR_CREDENTIALS,      /* none found, not known, wrong secret, or expired */
+	DICOM_ERROR_ACCESS_DENIED,    /* known to the store, but not allowed */
+	DICOM_ERROR_REGION,           /* the bucket lives in another region */
 	DICOM_ERROR_ENDPOINT_REFUSED, /* link-local, metadata, or outside the allow-list */
-	DICOM_ERROR_TLS,			  /* certificate or handshake */
+	DICOM_ERROR_TLS,              /* certificate or handshake */
 
 	/* The store did not answer as it should, retries included. */
 	DICOM_ERROR_NETWORK,   /* cannot resolve, connect, or the connection broke */
 	DICOM_ERROR_TIMEOUT,   /* no byte within request_timeout */
 	DICOM_ERROR_THROTTLED, /* 429, 503 SlowDown, to the end of the retry budget */
-	DICOM_ERROR_SERVER,	   /* other 5xx */
+	DICOM_ERROR_SERVER,    /* other 5xx */
 	DICOM_ERROR_PROTOCOL,  /* an answer that cannot be right: lengths, ranges, XML, counts */
-	DICOM_ERROR_IO,		   /* errno of a file operation */
+	DICOM_ERROR_IO,        /* errno of a file operation */
 
 	/* This process. */
 	DICOM_ERROR_INTERRUPTED, /* the host's wait callback asked to stop */
@@ -63,16 +63,16 @@ struct dicom_error
 {
 	enum dicom_error_code code;
 	char message[240]; /* one line, lower case */
-	char hint[240];	   /* what to do next, or empty */
+	char hint[240];    /* what to do next, or empty */
 	char object[1200]; /* location and key of the object, or empty */
-	int64_t offset;	   /* in the object, or -1 */
-	uint32_t tag;	   /* group << 16 | element of the attribute at fault, or 0 */
-	int attempts;	   /* requests made, retries included; 0 where none was made */
+	int64_t offset;    /* in the object, or -1 */
+	uint32_t tag;      /* group << 16 | element of the attribute at fault, or 0 */
+	int attempts;      /* requests made, retries included; 0 where none was made */
 };
 
 /* Fills *error (object, hint, offset and tag emptied) from a printf format; returns DICOM_FAILED. error may be NULL. */
-extern enum dicom_status dicom_fail(struct dicom_error *error, enum dicom_error_code code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+extern enum dicom_status dicom_fail(struct dicom_error *error, enum dicom_error_code code, const char *format,
+									...) __attribute__((format(printf, 3, 4)));
 
 /* Sets the hint of an error that dicom_fail() has filled; returns DICOM_FAILED. */
 extern enum dicom_status dicom_hint(struct dicom_error *error, const char *format, ...)

@@ -122,6 +122,7 @@ keep_element(struct dicom_reading *reading, const struct header *header, uint16_
 	element->parent = current(reading)->element;
 	element->vr = vr;
 	element->depth = (uint8_t) reading->depth;
+	element->number = header->tag == DICOM_TAG_ITEM ? ++current(reading)->items : 0;
 	element->flags = flags;
 
 	/* A value that was written as UN is little endian whatever is around it (§6.2.2 note 2). */
@@ -149,6 +150,7 @@ open_frame(struct dicom_reading *reading, enum frame_kind kind, const struct hea
 	frame->element = keep ? reading->dataset->count - 1 : NO_ELEMENT;
 	frame->tag = header->tag;
 	frame->last_tag = 0;
+	frame->items = 0;
 	frame->kind = (uint8_t) kind;
 	frame->syntax = syntax;
 	frame->keep = keep;

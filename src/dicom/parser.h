@@ -67,6 +67,7 @@ struct frame
 	uint32_t element;  /* index of the sequence or item, NO_ELEMENT where it is not kept */
 	uint32_t tag;      /* of the sequence */
 	uint32_t last_tag; /* of the last element in it */
+	uint32_t items;    /* of a sequence: kept so far */
 	uint8_t kind;
 	uint8_t syntax;
 	bool undefined;     /* its length is: a delimiter ends it */
@@ -94,10 +95,13 @@ struct dicom_reading
 	uint32_t max_value;
 
 	uint32_t last_wanted; /* no top-level tag behind this one is wanted */
-	int next_tag;         /* place in selection->tags, for tags that ascend */
-	bool disordered;      /* top-level tags do not ascend: the last wanted tag tells nothing */
-	bool tail;            /* behind the pixel data: what does not parse there is no error */
-	int fragments;        /* seen in the fragmented value being followed */
+	uint8_t (*reserved)
+		[32]; /* for each private tag of the selection: bits of the blocks that its creator reserves */
+	uint32_t reserved_upto; /* elements that these bits know of */
+	int next_tag;           /* place in selection->tags, for tags that ascend */
+	bool disordered;        /* top-level tags do not ascend: the last wanted tag tells nothing */
+	bool tail;              /* behind the pixel data: what does not parse there is no error */
+	int fragments;          /* seen in the fragmented value being followed */
 
 	uint64_t meta_end; /* of group 0002; 0 where there is none */
 
@@ -186,9 +190,21 @@ extern void inflate_close(struct dicom_reading *reading);
 
 /* dataset.c */
 
-/* True where the block of a private tag among the elements of one item (NO_ELEMENT: the top level) has this creator. */
-extern bool creator_is(const struct dicom_dataset *dataset, uint32_t tag, uint32_t parent,
-					   const char *creator);
+static inline bool
+is_private_creator(uint32_t tag)
+{
+	return (tag >> 16 & 1) && (tag & 0xFFFF) >= 0x10 && (tag & 0xFFFF) <= 0xFF;
+}
+
+/* Notes of a private creator, in the bits of the 256 blocks of its group, whether it is the one of this name. */
+extern void note_creator(const struct dicom_dataset *dataset, const struct dicom_element *element,
+						 const char *creator, uint8_t *blocks);
+
+static inline bool
+is_noted(const uint8_t *blocks, uint32_t tag)
+{
+	return (tag & 0xFFFF) >= 0x1000 && (blocks[tag >> 11 & 31] >> (tag >> 8 & 7) & 1);
+}
 
 /* element_header.c */
 
@@ -215,6 +231,9 @@ extern enum dicom_status try_elements(struct dicom_reading *reading, uint64_t po
 									  uint8_t syntax, bool *sane);
 
 /* wanted.c */
+
+/* What close_dataset() must free. */
+extern void wanted_close(struct dicom_reading *reading);
 
 /* Whether a top-level element is kept; *named where it is asked for by its tag, so that its length does not matter. */
 extern bool is_wanted(struct dicom_reading *reading, uint32_t tag, uint8_t flags, bool *named);

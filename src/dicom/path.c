@@ -337,17 +337,6 @@ dicom_path_find(const struct dicom_dataset *dataset, const struct dicom_path *pa
 
 /* ---- writing ---- */
 
-static uint32_t
-number_of_item(const struct dicom_dataset *dataset, uint32_t sequence, uint32_t item)
-{
-	uint32_t number = 1;
-	uint32_t i;
-
-	for (i = sequence + 1; i < item; i = dataset->elements[i].next)
-		number++;
-	return number;
-}
-
 /* Copies the creator's name where a path can hold it, and leads back to this element. */
 static bool
 get_creator(const struct dicom_dataset *dataset, const struct dicom_element *element, char *name)
@@ -406,7 +395,7 @@ dicom_path_write(const struct dicom_dataset *dataset, const struct dicom_element
 		const struct dicom_element *step = &dataset->elements[chain[count]];
 
 		if (step->tag == DICOM_TAG_ITEM && step->parent != UINT32_MAX)
-			dicom_buffer_printf(out, "[%u]", number_of_item(dataset, step->parent, chain[count]));
+			dicom_buffer_printf(out, "[%u]", step->number);
 		else
 		{
 			if (step->parent != UINT32_MAX)

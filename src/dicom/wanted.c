@@ -2,17 +2,47 @@
  * wanted.c
  *	  Which top-level elements a selection keeps.
  */
+#include <stdlib.h>
+
 #include "parser.h"
 
+/*
+ * Brings up to date which blocks the creators of the wanted private tags reserve, so that a block is not looked for anew
+ * for each of its elements. False where memory is short: then nothing is known to be wanted.
+ */
 static bool
-is_private_creator(uint32_t tag)
+note_reserved(struct dicom_reading *reading)
 {
-	return (tag >> 16 & 1) && (tag & 0xFFFF) >= 0x10 && (tag & 0xFFFF) <= 0xFF;
+	const struct dicom_selection *selection = reading->selection;
+	const struct dicom_dataset *dataset = reading->dataset;
+	int i;
+
+	if (!reading->reserved &&
+		!(reading->reserved = calloc(selection->private_count, sizeof(*reading->reserved))))
+		return false;
+	for (; reading->reserved_upto < dataset->count; reading->reserved_upto++)
+	{
+		const struct dicom_element *element = &dataset->elements[reading->reserved_upto];
+
+		if (element->depth > 0 || !is_private_creator(element->tag))
+			continue;
+		for (i = 0; i < selection->private_count; i++)
+			if (selection->private_tags[i] >> 16 == element->tag >> 16)
+				note_creator(dataset, element, selection->private_creators[i], reading->reserved[i]);
+	}
+	return true;
+}
+
+void
+wanted_close(struct dicom_reading *reading)
+{
+	free(reading->reserved);
+	reading->reserved = NULL;
 }
 
 /* A private attribute is wanted by the name of its block's creator, and so are the creators of its group. */
 static bool
-is_wanted_private(const struct dicom_reading *reading, uint32_t tag, bool *named)
+is_wanted_private(struct dicom_reading *reading, uint32_t tag, bool *named)
 {
 	const struct dicom_selection *selection = reading->selection;
 	int i;
@@ -25,8 +55,7 @@ is_wanted_private(const struct dicom_reading *reading, uint32_t tag, bool *named
 			continue;
 		if (is_private_creator(tag))
 			return true;
-		if ((wanted & 0xFF) == (tag & 0xFF) &&
-			creator_is(reading->dataset, tag, NO_ELEMENT, selection->private_creators[i]))
+		if ((wanted & 0xFF) == (tag & 0xFF) && note_reserved(reading) && is_noted(reading->reserved[i], tag))
 		{
 			*named = true;
 			return true;

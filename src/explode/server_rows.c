@@ -76,6 +76,7 @@ explode(FunctionCallInfo fcinfo, enum entity_kind entity)
 	request.server = server_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	request.user = GetUserId();
 	request.entity = entity;
+	request.freshness_ms = option_milliseconds(request.server->options, "freshness", 0);
 	request.name = psprintf("dicom.%s()", option_entity_words[entity]);
 	rows = rows_begin(fcinfo, &request.descriptor);
 	request.columns = rows_columns(request.descriptor, entity);
@@ -83,7 +84,7 @@ explode(FunctionCallInfo fcinfo, enum entity_kind entity)
 	values = palloc0(request.descriptor->natts * sizeof(Datum));
 	nulls = palloc0(request.descriptor->natts * sizeof(bool));
 	scan = scan_open(&request, CurrentMemoryContext);
-	scan_start(scan, plan_of_prefix(text_to_cstring(PG_GETARG_TEXT_PP(1))));
+	scan_start(scan, plan_of_prefix(text_to_cstring(PG_GETARG_TEXT_PP(1))), NULL);
 	while (scan_next(scan, values, nulls))
 		tuplestore_putvalues(rows, request.descriptor, values, nulls);
 	scan_report(scan);

@@ -40,6 +40,7 @@ make_request(struct table *table, Relation relation)
 	request.entity = table->entity;
 	request.name = RelationGetRelationName(relation);
 	request.options = table->options;
+	request.freshness_ms = table_freshness(table);
 	request.descriptor = RelationGetDescr(relation);
 	return request;
 }
@@ -96,7 +97,7 @@ sample_keys(struct table *table, Relation relation, int target)
 	request.columns = &column;
 	request.column_count = 1;
 	scan = scan_open(&request, CurrentMemoryContext);
-	scan_start(scan, plan_of_prefix(table));
+	scan_start(scan, plan_of_prefix(table), NULL);
 	reservoir_init_selection_state(&state, target);
 	while (scan_next(scan, &value, &isnull))
 	{
@@ -182,7 +183,7 @@ acquire_rows(Relation relation, int level, HeapTuple *tuples, int target, double
 	plan.exact = true;
 	plan.keys = sample.keys;
 	scan = scan_open(&request, CurrentMemoryContext);
-	scan_start(scan, &plan);
+	scan_start(scan, &plan, NULL);
 	reservoir_init_selection_state(&state, target);
 	while (scan_next(scan, values, nulls))
 	{

@@ -441,7 +441,10 @@ bytes_datum(const struct conversion *c, bool *isnull, bool *bad)
 	return PointerGetDatum(result);
 }
 
-/* A sequence as its JSON form; what is no sequence does not fit jsonb. */
+/* jsonb holds 256 MiB in one object and throws where that is not enough; its form is at most twice as long as the text. */
+#define JSON_LIMIT ((size_t) 128 * 1024 * 1024)
+
+/* A sequence as its JSON form; what is no sequence, or too long, does not fit jsonb. */
 static Datum
 json_datum(const struct conversion *c, bool *isnull, bool *bad)
 {
@@ -449,13 +452,12 @@ json_datum(const struct conversion *c, bool *isnull, bool *bad)
 	struct dicom_json_options options = {0};
 	int length;
 
-	if (!dicom_json_sequence(&c->scratch->values, c->dataset, c->element, &options, buffer))
+	if (!dicom_json_sequence(&c->scratch->values, c->dataset, c->element, &options, buffer) ||
+		buffer->length > JSON_LIMIT)
 	{
-		check_scratch(buffer);
 		*bad = true;
 		return (Datum) 0;
 	}
-	check_scratch(buffer);
 	length = buffer->length;
 	return DirectFunctionCall1(jsonb_in,
 							   CStringGetDatum(text_to_server(buffer->data, &length, &c->scratch->replaced)));

@@ -15,29 +15,10 @@
 #include "utils/rel.h"
 
 #include "../dicom/dictionary.h"
-#include "fdw.h"
-#include "scan.h"
+#include "execution.h"
 
 /* EXPLAIN names so many prefixes or keys at most. */
 #define EXPLAINED_KEYS 5
-
-struct execution
-{
-	struct table table;
-	struct scan_request request;
-	struct scan *scan;
-	MemoryContext context;      /* of the query */
-	MemoryContext plan_context; /* of the keys of one start */
-	struct prune_column *prune_columns;
-	int prune_count; /* clauses */
-	struct prune_value *prune_values;
-	List *prune_states; /* of ExprState, one per clause */
-	ExprState *listing_filter;
-	TupleTableSlot *listing_slot;
-	ExprContext *expression_context;
-	struct key_plan *keys;
-	bool started;
-};
 
 /* The filter on what a listing tells, over a row that has only those columns. */
 static bool
@@ -158,6 +139,7 @@ execute_begin(ForeignScanState *node, int flags)
 	execution->request.entity = execution->table.entity;
 	execution->request.name = RelationGetRelationName(relation);
 	execution->request.options = execution->table.options;
+	execution->request.freshness_ms = table_freshness(&execution->table);
 	execution->request.descriptor = RelationGetDescr(relation);
 	execution->expression_context = CreateExprContext(node->ss.ps.state);
 	execution->listing_slot =
@@ -170,6 +152,18 @@ execute_begin(ForeignScanState *node, int flags)
 		evaluate_keys(execution);
 }
 
+static bool
+fetch_row(struct execution *execution, TupleTableSlot *slot)
+{
+	enum scan_result result;
+
+	if (!execution->asynchronous)
+		return scan_next(execution->scan, slot->tts_values, slot->tts_isnull);
+	result = scan_poll(execution->scan, slot->tts_values, slot->tts_isnull);
+	execution->pending = result == SCAN_PENDING;
+	return result == SCAN_ROW;
+}
+
 TupleTableSlot *
 execute_iterate(ForeignScanState *node)
 {
@@ -179,11 +173,11 @@ execute_iterate(ForeignScanState *node)
 	if (!execution->started)
 	{
 		evaluate_keys(execution);
-		scan_start(execution->scan, execution->keys);
+		scan_start(execution->scan, execution->keys, parallel_share(execution));
 		execution->started = true;
 	}
 	ExecClearTuple(slot);
-	if (scan_next(execution->scan, slot->tts_values, slot->tts_isnull))
+	if (fetch_row(execution, slot))
 		ExecStoreVirtualTuple(slot);
 	return slot;
 }
@@ -204,7 +198,8 @@ execute_end(ForeignScanState *node)
 
 	if (execution == NULL)
 		return;
-	scan_report(execution->scan);
+	if (parallel_end(execution))
+		scan_report(execution->scan);
 	scan_close(execution->scan);
 }
 
@@ -280,6 +275,7 @@ explain_counters(struct scan *scan, ExplainState *es)
 		return;
 	ExplainPropertyInteger("Objects Listed", NULL, statistics->objects_listed, es);
 	explain_count(es, "Objects Pruned", counters->pruned);
+	explain_count(es, "Objects From Catalog", counters->from_catalog);
 	ExplainPropertyInteger("Objects Opened", NULL, counters->opened, es);
 	explain_count(es, "Objects Skipped", counters->skipped);
 	explain_count(es, "Objects Damaged", counters->damaged);
@@ -309,5 +305,8 @@ execute_explain(ForeignScanState *node, ExplainState *es)
 	if (execution->keys)
 		explain_keys(execution->keys, es);
 	if (es->analyze)
+	{
+		parallel_collect(execution);
 		explain_counters(execution->scan, es);
+	}
 }

@@ -55,6 +55,16 @@ dicom_fdw_handler(PG_FUNCTION_ARGS)
 	routine->ReScanForeignScan = execute_rescan;
 	routine->EndForeignScan = execute_end;
 	routine->ExplainForeignScan = execute_explain;
+	routine->IsForeignScanParallelSafe = plan_is_parallel_safe;
+	routine->EstimateDSMForeignScan = parallel_estimate;
+	routine->InitializeDSMForeignScan = parallel_initialize;
+	routine->ReInitializeDSMForeignScan = parallel_reinitialize;
+	routine->InitializeWorkerForeignScan = parallel_initialize_worker;
+	routine->ShutdownForeignScan = parallel_shutdown;
+	routine->IsForeignPathAsyncCapable = plan_is_async_capable;
+	routine->ForeignAsyncRequest = async_request;
+	routine->ForeignAsyncConfigureWait = async_configure_wait;
+	routine->ForeignAsyncNotify = async_notify;
 	routine->AnalyzeForeignTable = analyze_table;
 	routine->ImportForeignSchema = import_schema;
 	routine->IsForeignRelUpdatable = updatable;

@@ -51,6 +51,7 @@ start_one(struct listing *listing, int i, struct dicom_error *error)
 		request.prefix = range->prefix;
 		request.start_after = range->start_after;
 		request.end_before = range->end_before;
+		request.limit = listing->plan->limit;
 	}
 	return store_list_open(listing->store, &request, &listing->lists[i % LISTS_AHEAD], error);
 }
@@ -124,6 +125,12 @@ listing_next(void *arg, struct store_object *object, struct dicom_error *error)
 		return status;
 	}
 	return DICOM_END;
+}
+
+int
+listing_position(const struct listing *listing)
+{
+	return listing->current;
 }
 
 void

@@ -19,6 +19,8 @@ struct key_range
 	char *end_before;
 };
 
+struct prune_value;
+
 /* Ranges in ascending order that do not overlap, or keys, ascending and each once. */
 struct key_plan
 {
@@ -26,6 +28,11 @@ struct key_plan
 	bool prefix_or_key; /* one range: where its prefix is the key of an object, that object alone */
 	List *ranges;       /* of struct key_range */
 	List *keys;         /* of char * */
+	int limit;          /* of a range, no more than so many objects; 0: none */
+
+	/* Conditions that rows must satisfy, for the catalog; see prune.h. */
+	const struct prune_value *conditions;
+	int condition_count;
 };
 
 struct listing;
@@ -38,6 +45,9 @@ extern struct listing *listing_open(struct store *store, const struct key_plan *
 
 /* A reader_source's next(). arg is the listing. */
 extern enum dicom_status listing_next(void *arg, struct store_object *object, struct dicom_error *error);
+
+/* The number of the range that the last object came from; as many as there are at the end. */
+extern int listing_position(const struct listing *listing);
 extern void listing_close(struct listing *listing);
 
 #endif

@@ -23,6 +23,8 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "../catalog/lookup.h"
+#include "../pg/report.h"
 #include "../server/options.h"
 #include "fdw.h"
 #include "selection.h"
@@ -32,9 +34,16 @@
 
 /* In units of cpu_tuple_cost: what an object costs to list, and to open. */
 #define LISTED_OBJECT_COST  1.0
-#define LOCAL_HEADER_COST   10.0
-#define REMOTE_HEADER_COST  100.0
+#define LOCAL_HEADER_COST   100.0
+#define REMOTE_HEADER_COST  1000.0
 #define REMOTE_STARTUP_COST 1000.0
+
+/*
+ * What makes a worker worth its start: objects for each of min_parallel_table_scan_size's pages (1024 by default). A
+ * remote header costs more, not only in waiting, of which one process does much at a time, but in requests to be signed.
+ */
+#define LOCAL_OBJECTS_PER_PAGE  2.0
+#define REMOTE_OBJECTS_PER_PAGE 1.0
 
 void
 table_load(Oid relid, struct table *table)
@@ -51,6 +60,13 @@ table_load(Oid relid, struct table *table)
 	table->key_format = format ? key_format_parse(format) : NULL;
 }
 
+int
+table_freshness(const struct table *table)
+{
+	return option_milliseconds(table->options, "freshness",
+							   option_milliseconds(table->server->options, "freshness", 0));
+}
+
 static bool
 format_names(const struct key_format *format, const char *column)
 {
@@ -62,7 +78,64 @@ format_names(const struct key_format *format, const char *column)
 	return false;
 }
 
-/* The columns of a table that say something about keys. */
+/* The attribute of a column among those that the catalog keeps; -1: none of them. Of what nobody understands, too. */
+static int
+indexed_value(const char *name, List *options)
+{
+	const char *tag = option_find(options, "tag");
+	const char *text = text_to_utf8(tag ? tag : name);
+	struct dicom_error error;
+	struct dicom_path path;
+
+	if (dicom_path_parse(text, strlen(text), &path, &error) != DICOM_OK || path.count != 1 ||
+		path.steps[0].creator[0])
+		return -1;
+	return object_value_of_tag(path.steps[0].tag);
+}
+
+/*
+ * Of a de-duplicated entity only what is the same in all files of one thing may choose the files, lest another file than the first
+ * gives the row: its key, and the day of a study.
+ */
+static bool
+may_choose_files(enum entity_kind entity, int value)
+{
+	switch (entity)
+	{
+		case ENTITY_PATIENTS:
+			return value == VALUE_PATIENT_ID || value == VALUE_ISSUER_OF_PATIENT_ID;
+		case ENTITY_DEVICES:
+			return false;
+		case ENTITY_STUDIES:
+			return value == VALUE_STUDY_INSTANCE_UID || value == VALUE_COUNT;
+		case ENTITY_SERIES:
+			return value == VALUE_SERIES_INSTANCE_UID || value == VALUE_STUDY_INSTANCE_UID ||
+				   value == VALUE_COUNT;
+		default:
+			return true;
+	}
+}
+
+static void
+fill_prune_column(struct prune_column *column, const struct table *table, Form_pg_attribute attribute,
+				  List *options)
+{
+	const char *name = NameStr(attribute->attname);
+
+	column->attnum = attribute->attnum;
+	column->type = attribute->atttypid;
+	column->name = pstrdup(name);
+	column->is_key = column->type != DATEOID &&
+					 (pg_strcasecmp(name, "key") == 0 || pg_strcasecmp(name, "filename") == 0) &&
+					 option_find(options, "tag") == NULL && !entity_is_distinct(table->entity);
+	column->in_format = !column->is_key && format_names(table->key_format, name);
+	column->value = column->is_key ? -1 : indexed_value(name, options);
+	if ((column->value == VALUE_COUNT) != (column->type == DATEOID) ||
+		!may_choose_files(table->entity, column->value))
+		column->value = -1;
+}
+
+/* The columns of a table that say something about keys, or that the catalog knows. */
 int
 table_prune_columns(const struct table *table, Oid relid, TupleDesc descriptor, struct prune_column *columns)
 {
@@ -72,20 +145,13 @@ table_prune_columns(const struct table *table, Oid relid, TupleDesc descriptor, 
 	for (i = 0; i < descriptor->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
-		const char *name = NameStr(attribute->attname);
 		struct prune_column *column = &columns[count];
 
-		if (attribute->attisdropped)
+		if (attribute->attisdropped || (attribute->atttypid != TEXTOID && attribute->atttypid != VARCHAROID &&
+										attribute->atttypid != DATEOID))
 			continue;
-		column->attnum = attribute->attnum;
-		column->type = attribute->atttypid;
-		column->name = pstrdup(name);
-		column->is_key = (pg_strcasecmp(name, "key") == 0 || pg_strcasecmp(name, "filename") == 0) &&
-						 option_find(GetForeignColumnOptions(relid, attribute->attnum), "tag") == NULL &&
-						 !entity_is_distinct(table->entity);
-		if (column->type != TEXTOID && column->type != VARCHAROID && column->type != DATEOID)
-			continue;
-		if (column->is_key ? column->type != DATEOID : format_names(table->key_format, name))
+		fill_prune_column(column, table, attribute, GetForeignColumnOptions(relid, attribute->attnum));
+		if (column->is_key || column->in_format || column->value >= 0)
 			count++;
 	}
 	return count;
@@ -98,6 +164,8 @@ struct relation_plan
 	int prune_count;
 	bool remote;
 	bool of_listing;
+	bool fresh;     /* by its option, scans may trust the catalog */
+	double objects; /* by the catalog; -1: it does not know */
 };
 
 static bool
@@ -149,11 +217,13 @@ plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	plan->prune_count =
 		table_prune_columns(&plan->table, relid, RelationGetDescr(relation), plan->prune_columns);
 	plan->remote = strncmp(server_location(plan->table.server), "s3:", 3) == 0;
+	plan->fresh = table_freshness(&plan->table) > 0;
+	plan->objects = catalog_object_count(plan->table.server);
 	plan->of_listing = reads_only_listing(plan, relation, used_attributes(rel));
 	table_close(relation, NoLock);
 	rel->fdw_private = plan;
 	if (rel->tuples <= 0)
-		rel->tuples = entity_is_distinct(plan->table.entity)  ? DEFAULT_OBJECTS / 100
+		rel->tuples = entity_is_distinct(plan->table.entity)  ? DEFAULT_OBJECTS / 100.0
 					  : plan->table.entity == ENTITY_ELEMENTS ? DEFAULT_OBJECTS * 100.0
 															  : DEFAULT_OBJECTS;
 	set_baserel_size_estimates(root, rel);
@@ -163,6 +233,8 @@ plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 static double
 objects_of(RelOptInfo *rel, struct relation_plan *plan)
 {
+	if (plan->objects >= 0)
+		return Max(plan->objects, 1);
 	if (rel->pages > 0)
 		return rel->pages;
 	return plan->table.entity == ENTITY_FILES || plan->table.entity == ENTITY_IMAGES ? rel->tuples
@@ -178,6 +250,13 @@ estimate_cost(RelOptInfo *rel, double objects, double rows, Cost *startup, Cost 
 	*startup = rel->baserestrictcost.startup + (plan->remote ? REMOTE_STARTUP_COST * cpu_tuple_cost : 0);
 	*total = *startup + objects * (LISTED_OBJECT_COST + header) * cpu_tuple_cost +
 			 rows * (cpu_tuple_cost + rel->baserestrictcost.per_tuple);
+}
+
+/* Does a clause on this column leave fewer objects to be looked at? Without a fresh catalog all that it spares is parsing. */
+static bool
+column_bounds_objects(const struct relation_plan *plan, int column)
+{
+	return plan->fresh || plan->prune_columns[column].is_key || plan->prune_columns[column].in_format;
 }
 
 /* The share of all objects that clauses on keys leave to be looked at. */
@@ -196,7 +275,8 @@ pruned_objects(PlannerInfo *root, RelOptInfo *rel, List *clauses)
 		Expr *value;
 
 		if (prune_clause_match(info->clause, rel->relid, plan->prune_columns, plan->prune_count, &column,
-							   &comparison, &value))
+							   &comparison, &value) &&
+			column_bounds_objects(plan, column))
 			pruning = lappend(pruning, info);
 	}
 	return clamp_row_est(objects_of(rel, plan) *
@@ -230,14 +310,76 @@ key_pathkeys(PlannerInfo *root, RelOptInfo *rel)
 	return NIL;
 }
 
+/*
+ * An Append whose members may all run in parallel workers does not run them asynchronously. A remote member that is not
+ * split among workers is better off so, and many are then waited for at the same time.
+ */
+static bool
+prefers_async(RelOptInfo *rel)
+{
+	struct relation_plan *plan = rel->fdw_private;
+
+	return plan->remote && !plan->fresh && enable_async_append && rel->reloptkind == RELOPT_OTHER_MEMBER_REL;
+}
+
 static void
 add_plain_path(PlannerInfo *root, RelOptInfo *rel)
 {
 	Cost startup, total;
 
+	ForeignPath *path;
+
 	estimate_cost(rel, pruned_objects(root, rel, rel->baserestrictinfo), rel->rows, &startup, &total);
-	add_path(rel, (Path *) create_foreign_path(root, rel, rel->rows, startup, total, key_pathkeys(root, rel),
-											   rel->lateral_relids, NIL));
+	path = create_foreign_path(root, rel, rel->rows, startup, total, key_pathkeys(root, rel),
+							   rel->lateral_relids, NIL);
+	if (prefers_async(rel))
+		path->path.parallel_safe = false;
+	add_path(rel, (Path *) path);
+}
+
+/* One worker above the limit of a small table, and another one each time there is three times as much, as for a heap. */
+static int
+choose_workers(double objects, bool remote)
+{
+	double limit =
+		Max(min_parallel_table_scan_size * (remote ? REMOTE_OBJECTS_PER_PAGE : LOCAL_OBJECTS_PER_PAGE), 1);
+	int workers = 0;
+
+	for (; objects >= limit && workers < max_parallel_workers_per_gather; limit *= 3)
+		workers++;
+	return workers;
+}
+
+/* How many processes share the work: the leader is busy with the rows of the others, as get_parallel_divisor() has it. */
+static double
+participants(int workers)
+{
+	double leader = 1.0 - 0.3 * workers;
+
+	return workers + (parallel_leader_participation && leader > 0 ? leader : 0);
+}
+
+/* All participants share one listing, and read its objects side by side. Where only a listing is read, that would be slower. */
+static void
+add_shared_path(PlannerInfo *root, RelOptInfo *rel)
+{
+	struct relation_plan *plan = rel->fdw_private;
+	double objects = pruned_objects(root, rel, rel->baserestrictinfo);
+	int workers = choose_workers(objects, plan->remote);
+	double divisor = participants(workers);
+	double rows = clamp_row_est(rel->rows / divisor);
+	Cost startup, total, listing;
+	ForeignPath *path;
+
+	if (workers == 0 || plan->of_listing || entity_is_distinct(plan->table.entity))
+		return;
+	estimate_cost(rel, objects, rel->rows, &startup, &total);
+	listing = objects * LISTED_OBJECT_COST * cpu_tuple_cost;
+	total = startup + listing + (total - startup - listing) / divisor;
+	path = create_foreign_path(root, rel, rows, startup, total, NIL, NULL, NIL);
+	path->path.parallel_aware = true;
+	path->path.parallel_workers = workers;
+	add_partial_path(rel, (Path *) path);
 }
 
 static void
@@ -304,7 +446,8 @@ add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel)
 
 		if (!join_clause_is_movable_to(info, rel) ||
 			!prune_clause_match(info->clause, rel->relid, plan->prune_columns, plan->prune_count, &column,
-								&comparison, &value))
+								&comparison, &value) ||
+			!column_bounds_objects(plan, column))
 			continue;
 		outer = bms_union(info->clause_relids, rel->lateral_relids);
 		outer = bms_del_member(outer, rel->relid);
@@ -318,8 +461,29 @@ add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel)
 void
 plan_rel_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 {
+	struct relation_plan *plan = rel->fdw_private;
+
 	add_plain_path(root, rel);
+	/* A fresh catalog is read by one process faster than workers start. */
+	if (!plan->fresh && rel->consider_parallel && bms_is_empty(rel->lateral_relids))
+		add_shared_path(root, rel);
 	add_parameterized_paths(root, rel);
+}
+
+/* Every participant opens the store for itself, with the rights of the same user. */
+bool
+plan_is_parallel_safe(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte)
+{
+	return true;
+}
+
+/* A directory is never waited for. */
+bool
+plan_is_async_capable(ForeignPath *path)
+{
+	struct relation_plan *plan = path->path.parent->fdw_private;
+
+	return plan->remote && !plan->fresh && !path->path.parallel_aware;
 }
 
 /* Can a clause be decided by the columns that a listing tells, without side effects? */

@@ -532,6 +532,9 @@ prune_build(const char *table_prefix, const struct key_format *format, const str
 	struct text_bounds key = bounds_of_text(NULL, true, values, count);
 	ListCell *cell;
 
+	plan->conditions = values;
+	plan->condition_count = count;
+
 	if (key.has_values)
 	{
 		plan->exact = true;

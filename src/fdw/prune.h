@@ -29,12 +29,14 @@ enum prune_operator
 	PRUNE_STARTS_WITH
 };
 
-/* One column that says something about keys. */
+/* One column that says something about keys, or that the catalog knows. */
 struct prune_column
 {
 	AttrNumber attnum;
 	Oid type; /* text, varchar or date */
 	bool is_key;
+	bool in_format; /* key_format names it */
+	int value; /* enum object_value of its attribute, VALUE_COUNT for StudyDate; -1: the catalog does not know it */
 	const char *name;
 };
 

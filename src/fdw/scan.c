@@ -13,6 +13,7 @@
 #include "../server/options.h"
 #include "../server/server.h"
 #include "distinct.h"
+#include "known.h"
 #include "row.h"
 #include "scan.h"
 #include "selection.h"
@@ -27,16 +28,24 @@ struct scan
 	MemoryContext filter_context; /* of one object on its way through request.keep */
 	MemoryContext row_context;    /* of one row */
 	bool of_listing;              /* no object is opened */
+	bool of_values;               /* a fresh catalog has all columns, so that no header is looked at */
 	bool raise_errors;
 	bool raise_bad_values;
 	int reject_limit; /* 0: none */
 	struct dicom_selection selection;
 
+	struct known *known; /* what the catalog knows; NULL: nothing */
+	bool known_asked;
+	const struct store_object *odd_object; /* of_values: to be read by itself */
+	struct dicom_window *filling;          /* of the object whose known bytes are asked for */
 	struct store *store;
-	struct listing *listing;
+	struct listing *listing; /* or, where it is shared, the part in it: */
+	struct participant *participant;
+	struct scan_share share; /* nothing in it where the scan is alone */
 	struct reader *reader;
 	struct reader_source source;
 	struct distinct *distinct;
+	bool may_wait;
 	bool draining; /* all files are read; rows come from the temporary files */
 	bool warnings_given;
 
@@ -49,6 +58,10 @@ struct scan
 
 	struct column_scratch scratch;
 	struct scan_counters counters;
+	struct store_statistics merged;     /* of other participants */
+	struct store_statistics statistics; /* of all */
+	bool has_merged;
+	bool was_shared; /* then the objects listed are merged too */
 };
 
 static void
@@ -58,7 +71,15 @@ close_run(struct scan *scan)
 	scan->reader = NULL;
 	listing_close(scan->listing);
 	scan->listing = NULL;
+	participant_close(scan->participant);
+	scan->participant = NULL;
 	scan->item = NULL;
+}
+
+static void
+release_run(void *arg)
+{
+	close_run(arg);
 }
 
 static void
@@ -66,7 +87,6 @@ release_scan(void *arg)
 {
 	struct scan *scan = arg;
 
-	close_run(scan);
 	column_scratch_release(&scan->scratch);
 }
 
@@ -95,6 +115,7 @@ scan_open(const struct scan_request *request, MemoryContext parent)
 	scan->filter_context = AllocSetContextCreate(context, "dicom_fdw filter", ALLOCSET_SMALL_SIZES);
 	scan->row_context = AllocSetContextCreate(context, "dicom_fdw row", ALLOCSET_DEFAULT_SIZES);
 	scan->of_listing = selection_is_of_listing(request->entity, request->columns, request->column_count);
+	scan->of_values = selection_is_of_values(request->entity, request->columns, request->column_count);
 	read_options(scan);
 	selection_build(&scan->selection, request->entity, request->columns, request->column_count,
 					option_bytes(request->server->options, "header_limit", 0));
@@ -123,41 +144,82 @@ object_is_kept(struct scan *scan, const struct store_object *object)
 	return scan->request.keep(scan->request.keep_arg, scan->filter_values, scan->filter_nulls);
 }
 
-/* The filter is PostgreSQL's code and may throw; the reader that called is not, and must not be jumped over. */
+/* One step of what follows; false ends it. */
+typedef bool (*guarded_step)(struct scan *scan, struct store_object *object);
+
+/*
+ * Filter and catalog are PostgreSQL's code and may throw; the reader that called is not, and must not be jumped over. The
+ * error is thrown on when the reader has returned.
+ */
 static bool
-object_passes(struct scan *scan, const struct store_object *object, struct dicom_error *error)
+run_guarded(struct scan *scan, guarded_step step, struct store_object *object, struct dicom_error *error)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->filter_context);
-	bool kept = false;
+	bool result = false;
 
-	MemoryContextReset(scan->filter_context);
 	PG_TRY();
 	{
-		kept = object_is_kept(scan, object);
+		result = step(scan, object);
 	}
 	PG_CATCH();
 	{
 		MemoryContextSwitchTo(scan->context);
 		scan->filter_error = CopyErrorData();
 		FlushErrorState();
-		dicom_fail(error, DICOM_ERROR_INTERRUPTED, "the filter of the listing failed");
+		dicom_fail(error, DICOM_ERROR_INTERRUPTED, "looking at an object failed");
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
-	return kept;
+	return result;
 }
 
+static bool
+step_known_next(struct scan *scan, struct store_object *object)
+{
+	return known_next(scan->known, object);
+}
+
+/* True where an object is worth reading. */
+static bool
+step_examine(struct scan *scan, struct store_object *object)
+{
+	MemoryContextReset(scan->filter_context);
+	if (scan->known && !known_is_fresh(scan->known))
+		known_find(scan->known, object);
+	if (scan->known && known_is_excluded(scan->known))
+		return false;
+	/* Of a key that was not listed nothing but the key is known: the filter on the rows decides. */
+	return scan->request.keep == NULL || object->size == STORE_SIZE_UNKNOWN || object_is_kept(scan, object);
+}
+
+static bool
+step_fill(struct scan *scan, struct store_object *object)
+{
+	return known_fill(scan->known, scan->filling);
+}
+
+static enum dicom_status
+next_candidate(struct scan *scan, struct store_object *object, struct dicom_error *error)
+{
+	if (scan->participant)
+		return participant_next(scan->participant, object, error);
+	if (scan->known == NULL || !known_is_fresh(scan->known))
+		return listing_next(scan->listing, object, error);
+	if (run_guarded(scan, step_known_next, object, error))
+		return DICOM_OK;
+	return scan->filter_error ? DICOM_FAILED : DICOM_END;
+}
+
+/* A reader_source's next(). */
 static enum dicom_status
 next_object(void *arg, struct store_object *object, struct dicom_error *error)
 {
 	struct scan *scan = arg;
 	enum dicom_status status;
 
-	while ((status = listing_next(scan->listing, object, error)) == DICOM_OK)
+	while ((status = next_candidate(scan, object, error)) == DICOM_OK)
 	{
-		/* Of a key that was not listed nothing but the key is known: the filter on the rows decides. */
-		if (scan->request.keep == NULL || object->size == STORE_SIZE_UNKNOWN ||
-			object_passes(scan, object, error))
+		if (run_guarded(scan, step_examine, object, error))
 			return DICOM_OK;
 		if (scan->filter_error)
 			return DICOM_FAILED;
@@ -168,8 +230,47 @@ next_object(void *arg, struct store_object *object, struct dicom_error *error)
 	return status;
 }
 
+/* A reader_source's next() where the catalog has all values: what it cannot answer for comes one by one. */
+static enum dicom_status
+next_odd_object(void *arg, struct store_object *object, struct dicom_error *error)
+{
+	struct scan *scan = arg;
+
+	if (scan->odd_object == NULL)
+		return DICOM_PENDING;
+	*object = *scan->odd_object;
+	scan->odd_object = NULL;
+	return DICOM_OK;
+}
+
+/* A reader_source's fill(). */
+static enum dicom_status
+fill_object(void *arg, struct dicom_window *window, struct dicom_error *error)
+{
+	struct scan *scan = arg;
+
+	scan->filling = window;
+	if (run_guarded(scan, step_fill, NULL, error))
+		return DICOM_OK;
+	return scan->filter_error ? DICOM_FAILED : DICOM_END;
+}
+
+/* The catalog is asked once whether it knows the server; what it knows is found anew at each start. */
+static void
+start_known(struct scan *scan, const struct key_plan *plan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->context);
+
+	if (!scan->known_asked)
+		scan->known = known_open(scan->request.server, scan->request.freshness_ms);
+	scan->known_asked = true;
+	if (scan->known)
+		known_start(scan->known, plan, scan->participant == NULL);
+	MemoryContextSwitchTo(old);
+}
+
 void
-scan_start(struct scan *scan, const struct key_plan *plan)
+scan_start(struct scan *scan, const struct key_plan *plan, const struct scan_share *share)
 {
 	struct reader_options options = {0};
 	struct dicom_error error;
@@ -178,6 +279,7 @@ scan_start(struct scan *scan, const struct key_plan *plan)
 	close_run(scan);
 	MemoryContextReset(scan->run_context);
 	old = MemoryContextSwitchTo(scan->run_context);
+	handle_tie(scan->run_context, release_run, scan);
 	if (scan->store == NULL)
 		scan->store = server_open_store(scan->request.server, scan->request.user, scan->store_context);
 	if (scan->distinct)
@@ -186,8 +288,18 @@ scan_start(struct scan *scan, const struct key_plan *plan)
 						 ? distinct_create(scan->request.descriptor, scan->context)
 						 : NULL;
 	scan->draining = false;
-	scan->listing = listing_open(scan->store, plan, !scan->of_listing);
-	scan->source.next = next_object;
+	memset(&scan->share, 0, sizeof(scan->share));
+	if (share)
+	{
+		scan->share = *share;
+		scan->was_shared = true;
+		scan->participant = participant_open(share->listing, scan->store, plan);
+	}
+	else
+		scan->listing = listing_open(scan->store, plan, !scan->of_listing);
+	start_known(scan, plan);
+	scan->source.next = scan->of_values && scan_is_fresh(scan) ? next_odd_object : next_object;
+	scan->source.fill = scan->known ? fill_object : NULL;
 	scan->source.arg = scan;
 	options.selection = scan->of_listing ? NULL : &scan->selection;
 	if (reader_open(scan->store, &scan->source, &options, &scan->reader, &error) != DICOM_OK)
@@ -212,10 +324,19 @@ key_of(const struct reader_item *item)
 	return text_to_server(item->object.key, &length, NULL);
 }
 
+/* How many bad files there are, this one included, whoever read them. */
+static uint64
+count_bad_file(struct scan *scan)
+{
+	if (scan->share.bad_files)
+		return pg_atomic_add_fetch_u64(scan->share.bad_files, 1);
+	return scan->counters.skipped + scan->counters.damaged;
+}
+
 static void
 check_reject_limit(struct scan *scan, const struct reader_item *item)
 {
-	uint64 bad = scan->counters.skipped + scan->counters.damaged;
+	uint64 bad = count_bad_file(scan);
 
 	if (scan->reject_limit == 0 || bad < (uint64) scan->reject_limit)
 		return;
@@ -270,30 +391,73 @@ note_complaints(struct scan *scan, const struct reader_item *item, const struct 
 
 /* --- rows --- */
 
-/* The next object that gives rows; false at the end. */
-static bool
-next_item(struct scan *scan, struct reader_item **item)
+static void
+throw_failure(struct scan *scan, const struct dicom_error *error)
 {
-	struct dicom_error error;
+	if (scan->filter_error)
+		ReThrowError(scan->filter_error);
+	report_error(error);
+}
+
+/*
+ * The reader's next object. A participant of a shared listing waits for its reader only while that has something in flight:
+ * else the others, and who lists next, decide when there is more.
+ */
+static enum dicom_status
+read_shared(struct scan *scan, struct reader_item **item, struct dicom_error *error)
+{
+	enum dicom_status status;
 
 	for (;;)
 	{
-		enum dicom_status status;
-
+		if (shared_listing_is_stopped(scan->share.listing))
+			return DICOM_END;
+		participant_list_ahead(scan->participant);
+		status = reader_next(scan->reader, reader_in_flight(scan->reader) > 0, item, error);
+		if (status != DICOM_PENDING)
+			return status;
 		CHECK_FOR_INTERRUPTS();
-		status = reader_next(scan->reader, true, item, &error);
-		if (status == DICOM_END)
-			return false;
-		if (status != DICOM_OK)
-		{
-			if (scan->filter_error)
-				ReThrowError(scan->filter_error);
-			report_error(&error);
-		}
-		scan->counters.opened += (*item)->opened;
-		if ((*item)->status == DICOM_OK || accept_failure(scan, *item))
-			return true;
+		if (reader_in_flight(scan->reader) == 0)
+			participant_wait(scan->participant);
 	}
+}
+
+/* The next object, whatever became of it: DICOM_OK, DICOM_END, or DICOM_PENDING where it may not wait. */
+static enum dicom_status
+take_item(struct scan *scan, bool wait, struct reader_item **item)
+{
+	struct dicom_error error;
+	enum dicom_status status =
+		scan->participant ? read_shared(scan, item, &error) : reader_next(scan->reader, wait, item, &error);
+
+	if (status == DICOM_FAILED)
+		throw_failure(scan, &error);
+	return status;
+}
+
+/* Counts an object; false where it gives no row. */
+static bool
+accept_item(struct scan *scan, const struct reader_item *item)
+{
+	bool listed_only = scan->of_listing && scan_is_fresh(scan);
+
+	scan->counters.opened += item->opened;
+	scan->counters.from_catalog += !item->opened && (item->dataset || listed_only);
+	return item->status == DICOM_OK || accept_failure(scan, item);
+}
+
+/* The next object that gives rows: DICOM_OK, DICOM_END, or DICOM_PENDING where the scan may not wait. */
+static enum dicom_status
+next_item(struct scan *scan, struct reader_item **item)
+{
+	enum dicom_status status;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		status = take_item(scan, scan->may_wait, item);
+	} while (status == DICOM_OK && !accept_item(scan, *item));
+	return status;
 }
 
 /* Appends the text of one part of the key, its length in front, so that 'a','bc' is not 'ab','c'. */
@@ -382,28 +546,34 @@ fill_distinct_row(struct scan *scan, const struct reader_item *item, Datum *valu
 	return false;
 }
 
-static bool
+static enum scan_result
 next_distinct_row(struct scan *scan, Datum *values, bool *nulls)
 {
 	struct reader_item *item;
 
 	while (!scan->draining)
 	{
+		enum dicom_status status;
+
 		MemoryContextReset(scan->row_context);
-		if (!next_item(scan, &item))
+		status = next_item(scan, &item);
+		if (status == DICOM_PENDING)
+			return SCAN_PENDING;
+		if (status == DICOM_END)
 			scan->draining = true;
 		else if (fill_distinct_row(scan, item, values, nulls))
-			return true;
+			return SCAN_ROW;
 	}
-	return distinct_next_spilled(scan->distinct, values, nulls);
+	return distinct_next_spilled(scan->distinct, values, nulls) ? SCAN_ROW : SCAN_END;
 }
 
-static bool
+static enum scan_result
 next_element_row(struct scan *scan, Datum *values, bool *nulls)
 {
 	for (;;)
 	{
 		const struct dicom_dataset *dataset = scan->item ? scan->item->dataset : NULL;
+		enum dicom_status status;
 
 		CHECK_FOR_INTERRUPTS();
 		while (dataset && scan->next_element < dataset->count &&
@@ -412,43 +582,129 @@ next_element_row(struct scan *scan, Datum *values, bool *nulls)
 		if (dataset && scan->next_element < dataset->count)
 		{
 			fill_row(scan, scan->item, &dataset->elements[scan->next_element++], values, nulls);
-			return true;
+			return SCAN_ROW;
 		}
-		if (!next_item(scan, &scan->item))
+		scan->item = NULL;
+		status = next_item(scan, &scan->item);
+		if (status != DICOM_OK)
 		{
 			scan->item = NULL;
-			return false;
+			return status == DICOM_END ? SCAN_END : SCAN_PENDING;
 		}
 		scan->next_element = 0;
 	}
 }
 
+static void
+fill_row_of_values(struct scan *scan, const struct catalog_entry *entry, Datum *values, bool *nulls)
+{
+	int i;
+
+	memset(nulls, true, scan->request.descriptor->natts * sizeof(bool));
+	for (i = 0; i < scan->request.column_count; i++)
+	{
+		const struct column *column = &scan->request.columns[i];
+		int place = column->attnum - 1;
+		int value;
+
+		if (column_is_of_listing(column->kind))
+		{
+			values[place] = row_listing_datum(column, &entry->object, &scan->scratch.replaced, &nulls[place]);
+			continue;
+		}
+		value = object_value_of_tag(column->path.steps[0].tag);
+		nulls[place] = value == VALUE_COUNT ? DATE_IS_NOBEGIN(entry->study_date) : entry->text_nulls[value];
+		values[place] = value == VALUE_COUNT ? DateADTGetDatum(entry->study_date) : entry->texts[value];
+	}
+}
+
+/* An object that the catalog cannot answer for is read by itself; false where it gives no row. */
 static bool
-next_row(struct scan *scan, Datum *values, bool *nulls)
+read_odd_object(struct scan *scan, const struct store_object *object, Datum *values, bool *nulls)
 {
 	struct reader_item *item;
 
-	if (scan->distinct)
-		return next_distinct_row(scan, values, nulls);
-	if (scan->request.entity == ENTITY_ELEMENTS)
-		return next_element_row(scan, values, nulls);
-	if (!next_item(scan, &item))
+	scan->odd_object = object;
+	if (take_item(scan, true, &item) != DICOM_OK || !accept_item(scan, item))
 		return false;
 	fill_row(scan, item, NULL, values, nulls);
 	return true;
 }
 
-bool
-scan_next(struct scan *scan, Datum *values, bool *nulls)
+/* Rows whose every column is in the catalog itself. */
+static bool
+next_row_of_values(struct scan *scan, Datum *values, bool *nulls)
+{
+	struct store_object object;
+
+	while (known_next(scan->known, &object))
+	{
+		const struct catalog_entry *entry = known_values(scan->known);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!step_examine(scan, &object))
+			scan->counters.pruned++;
+		else if (entry && entry->is_whole)
+		{
+			scan->counters.from_catalog++;
+			fill_row_of_values(scan, entry, values, nulls);
+			return true;
+		}
+		else if (read_odd_object(scan, &object, values, nulls))
+			return true;
+	}
+	return false;
+}
+
+static enum scan_result
+next_row(struct scan *scan, Datum *values, bool *nulls)
+{
+	struct reader_item *item;
+	enum dicom_status status;
+
+	if (scan->of_values && scan_is_fresh(scan))
+		return next_row_of_values(scan, values, nulls) ? SCAN_ROW : SCAN_END;
+	if (scan->distinct)
+		return next_distinct_row(scan, values, nulls);
+	if (scan->request.entity == ENTITY_ELEMENTS)
+		return next_element_row(scan, values, nulls);
+	status = next_item(scan, &item);
+	if (status != DICOM_OK)
+		return status == DICOM_END ? SCAN_END : SCAN_PENDING;
+	fill_row(scan, item, NULL, values, nulls);
+	return SCAN_ROW;
+}
+
+static enum scan_result
+fetch_row(struct scan *scan, bool may_wait, Datum *values, bool *nulls)
 {
 	MemoryContext old;
-	bool found;
+	enum scan_result result;
 
 	MemoryContextReset(scan->row_context);
 	old = MemoryContextSwitchTo(scan->row_context);
-	found = next_row(scan, values, nulls);
+	scan->may_wait = may_wait;
+	result = next_row(scan, values, nulls);
 	MemoryContextSwitchTo(old);
-	return found;
+	return result;
+}
+
+bool
+scan_next(struct scan *scan, Datum *values, bool *nulls)
+{
+	return fetch_row(scan, true, values, nulls) == SCAN_ROW;
+}
+
+enum scan_result
+scan_poll(struct scan *scan, Datum *values, bool *nulls)
+{
+	return fetch_row(scan, false, values, nulls);
+}
+
+struct store *
+scan_get_store(struct scan *scan)
+{
+	return scan->store;
 }
 
 /* --- what is told of a scan --- */
@@ -465,7 +721,54 @@ scan_get_counters(struct scan *scan)
 const struct store_statistics *
 scan_get_statistics(struct scan *scan)
 {
-	return scan->store ? store_statistics(scan->store) : NULL;
+	if (scan->store == NULL && !scan->has_merged)
+		return NULL;
+	scan->statistics = scan->merged;
+	if (scan->store)
+		store_statistics_add(&scan->statistics, store_statistics(scan->store));
+	if (scan->was_shared)
+		scan->statistics.objects_listed = scan->merged.objects_listed;
+	return &scan->statistics;
+}
+
+/* Of the first ones that the participants met, the one with the least name: always the same. */
+static void
+merge_first(struct scan *scan, char **place, const char *text)
+{
+	if (text && (*place == NULL || strcmp(text, *place) < 0))
+		*place = MemoryContextStrdup(scan->context, text);
+}
+
+void
+scan_counters_add(struct scan_counters *sum, const struct scan_counters *more)
+{
+	sum->pruned += more->pruned;
+	sum->opened += more->opened;
+	sum->skipped += more->skipped;
+	sum->damaged += more->damaged;
+	sum->vanished += more->vanished;
+	sum->without_key += more->without_key;
+	sum->duplicates += more->duplicates;
+	sum->spilled += more->spilled;
+	sum->bad_values += more->bad_values;
+	sum->replaced += more->replaced;
+}
+
+void
+scan_merge(struct scan *scan, const struct scan_counters *more, const struct store_statistics *statistics)
+{
+	scan_counters_add(&scan->counters, more);
+	scan->scratch.replaced += more->replaced;
+	merge_first(scan, &scan->counters.first_bad_file, more->first_bad_file);
+	merge_first(scan, &scan->counters.first_bad_value, more->first_bad_value);
+	store_statistics_add(&scan->merged, statistics);
+	scan->has_merged = true;
+}
+
+bool
+scan_is_fresh(const struct scan *scan)
+{
+	return scan->known && known_is_fresh(scan->known);
 }
 
 bool
@@ -540,9 +843,18 @@ scan_report(struct scan *scan)
 }
 
 void
+scan_stop(struct scan *scan)
+{
+	close_run(scan);
+	memset(&scan->share, 0, sizeof(scan->share));
+}
+
+void
 scan_close(struct scan *scan)
 {
 	if (scan->distinct)
 		distinct_destroy(scan->distinct);
+	/* Not by the memory context: after an error the resource owner has closed relations and index scans already. */
+	known_close(scan->known);
 	MemoryContextDelete(scan->store_context);
 }

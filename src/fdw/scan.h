@@ -17,9 +17,11 @@
 #include "postgres.h"
 
 #include "foreign/foreign.h"
+#include "port/atomics.h"
 
 #include "column.h"
 #include "listing.h"
+#include "shared_listing.h"
 
 struct scan_request
 {
@@ -31,6 +33,7 @@ struct scan_request
 	TupleDesc descriptor;
 	struct column *columns; /* those that are wanted; the others of a row are NULL */
 	int column_count;
+	int freshness_ms; /* how old the catalog may be to be trusted without a listing; 0: never */
 	/* Called with the columns that a listing tells before an object is opened; false: it is passed over. NULL: all are kept. */
 	bool (*keep)(void *arg, Datum *values, bool *nulls);
 	void *keep_arg;
@@ -38,6 +41,7 @@ struct scan_request
 
 struct scan_counters
 {
+	uint64 from_catalog;   /* objects that the catalog answered for */
 	uint64 pruned;         /* objects that the filter on the listing passed over */
 	uint64 opened;         /* objects that were read */
 	uint64 skipped;        /* objects that gave no row, because they could not be read */
@@ -52,24 +56,60 @@ struct scan_counters
 	char *first_bad_value; /* column and key */
 };
 
+/* What the participants of a parallel scan have in common, in shared memory. */
+struct scan_share
+{
+	struct shared_listing *listing;
+	pg_atomic_uint64 *bad_files; /* skipped or damaged */
+};
+
+enum scan_result
+{
+	SCAN_ROW,
+	SCAN_END,
+	SCAN_PENDING /* nothing yet: wait for the store */
+};
+
 struct scan;
 
 /* Begins a scan in `context`, without a request. */
 extern struct scan *scan_open(const struct scan_request *request, MemoryContext context);
 
-/* Starts (again) with these objects. The plan must live as long as the scan, or until the next start. */
-extern void scan_start(struct scan *scan, const struct key_plan *plan);
+/*
+ * Starts (again) with these objects. The plan must live as long as the scan, or until the next start. share: other participants
+ * read the objects that this scan does not get (of an entity that is not de-duplicated, and whose objects are opened);
+ * NULL for none.
+ */
+extern void scan_start(struct scan *scan, const struct key_plan *plan, const struct scan_share *share);
 
 /* The next row, in memory that lives until the next call. False at the end. */
 extern bool scan_next(struct scan *scan, Datum *values, bool *nulls);
+
+/* The same without waiting, for a scan without share. */
+extern enum scan_result scan_poll(struct scan *scan, Datum *values, bool *nulls);
+
+/* What to wait for after SCAN_PENDING: the store, which lives as long as the scan. */
+extern struct store *scan_get_store(struct scan *scan);
 
 /* Says what went wrong, once: a WARNING about bad files, a NOTICE about values. */
 extern void scan_report(struct scan *scan);
 extern void scan_close(struct scan *scan);
 
+/* Ends a start without another one: nothing of what it shares is touched any more. */
+extern void scan_stop(struct scan *scan);
+
+/* Adds numbers, not texts. */
+extern void scan_counters_add(struct scan_counters *sum, const struct scan_counters *more);
+
+/* Adds what another participant counted to what this scan tells. Objects listed together are added only so. */
+extern void scan_merge(struct scan *scan, const struct scan_counters *counters,
+					   const struct store_statistics *statistics);
+
 extern const struct scan_counters *scan_get_counters(struct scan *scan);
 extern const struct store_statistics *
 scan_get_statistics(struct scan *scan); /* NULL before the first request */
+/* True where the catalog alone says which objects there are. */
+extern bool scan_is_fresh(const struct scan *scan);
 extern bool scan_opens_files(const struct scan *scan);
 
 /* The highest top-level tag that headers are read for; 0: no header, UINT32_MAX: the whole header. */

@@ -4,6 +4,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+
+#include "../catalog/values.h"
 #include "selection.h"
 
 /* In the order in which their texts make up the key. */
@@ -61,6 +64,30 @@ selection_is_of_listing(enum entity_kind entity, const struct column *columns, i
 		if (!column_is_of_listing(columns[i].kind))
 			return false;
 	return entity == ENTITY_FILES;
+}
+
+static bool
+is_in_catalog(const struct column *column)
+{
+	int value;
+
+	if (column_is_of_listing(column->kind))
+		return true;
+	if (column->kind != COLUMN_ELEMENT || column->path.count != 1 || column->path.steps[0].creator[0])
+		return false;
+	value = object_value_of_tag(column->path.steps[0].tag);
+	return value == VALUE_COUNT ? column->type == DATEOID : value >= 0 && column->type == TEXTOID;
+}
+
+bool
+selection_is_of_values(enum entity_kind entity, const struct column *columns, int count)
+{
+	int i;
+
+	for (i = 0; i < count; i++)
+		if (!is_in_catalog(&columns[i]))
+			return false;
+	return entity == ENTITY_IMAGES || entity == ENTITY_FILES;
 }
 
 static int

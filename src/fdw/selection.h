@@ -14,6 +14,9 @@ extern bool entity_is_distinct(enum entity_kind entity);
 /* True where no column needs more than a listing. */
 extern bool selection_is_of_listing(enum entity_kind entity, const struct column *columns, int count);
 
+/* True where the catalog's own columns hold all that is asked for; of entities with one row per object. */
+extern bool selection_is_of_values(enum entity_kind entity, const struct column *columns, int count);
+
 /* Fills *selection, its arrays in the current context. */
 extern void selection_build(struct dicom_selection *selection, enum entity_kind entity,
 							const struct column *columns, int count, uint64 header_limit);

@@ -69,6 +69,13 @@ scan_check_as_user(ForeignScanState *node, EState *estate)
 #define collation_is_c(collation) lc_collate_is_c(collation)
 #endif
 
+#include "access/genam.h"
+#if PG_VERSION_NUM >= 180000
+#define index_begin(heap, index, snapshot, keys) index_beginscan(heap, index, snapshot, NULL, keys, 0)
+#else
+#define index_begin(heap, index, snapshot, keys) index_beginscan(heap, index, snapshot, keys, 0)
+#endif
+
 /* ANALYZE's pause. */
 #if PG_VERSION_NUM >= 180000
 #define analyze_delay_point() vacuum_delay_point(true)

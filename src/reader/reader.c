@@ -352,11 +352,34 @@ advance_slot(struct reader *reader, struct slot *slot)
 
 /* --- the ring --- */
 
+/* Reads what the source knows of an object. DICOM_NEED: that is nothing, or not enough. */
+static enum dicom_status
+use_known_bytes(struct reader *reader, struct slot *slot)
+{
+	struct dicom_error *error = &slot->item.error;
+	enum dicom_status status;
+
+	if (reader->source.fill == NULL || slot->item.object.size == STORE_SIZE_UNKNOWN)
+		return DICOM_NEED;
+	slot->window.size = slot->item.object.size;
+	status = reader->source.fill(reader->source.arg, &slot->window, error);
+	if (status != DICOM_OK)
+		return status == DICOM_END ? DICOM_NEED : DICOM_FAILED;
+	if (dicom_dataset_open(&slot->dataset, &slot->window, reader->selection, error) != DICOM_OK)
+		return DICOM_FAILED;
+	slot->dataset_open = true;
+	status = dicom_dataset_read(&slot->dataset, error);
+	if (status == DICOM_OK)
+		finish_slot(slot, DICOM_OK);
+	return status;
+}
+
 /* Puts an object into the next free slot, and asks for its first range. */
 static enum dicom_status
 add_object(struct reader *reader, const struct store_object *object)
 {
 	struct slot *slot = slot_at(reader, reader->used);
+	enum dicom_status status;
 
 	slot->item.error.code = DICOM_ERROR_NONE;
 	slot->item.error.message[0] = '\0';
@@ -372,7 +395,10 @@ add_object(struct reader *reader, const struct store_object *object)
 		finish_slot(slot, DICOM_OK);
 		return DICOM_OK;
 	}
-	if (start_object(reader, slot) != DICOM_OK)
+	status = use_known_bytes(reader, slot);
+	if (status == DICOM_NEED)
+		status = start_object(reader, slot);
+	if (status != DICOM_OK)
 		return fail_slot(reader, slot);
 	return advance_slot(reader, slot);
 }
@@ -507,6 +533,12 @@ reader_next(struct reader *reader, bool wait, struct reader_item **item, struct 
 		waited = true;
 	}
 	return fail_reader(reader, error);
+}
+
+int
+reader_in_flight(const struct reader *reader)
+{
+	return reader->used - (reader->delivered ? 1 : 0);
 }
 
 /* --- opening and closing --- */

@@ -20,6 +20,12 @@ struct reader_source
 	/* DICOM_OK and an object (strings valid until the next call), DICOM_PENDING, DICOM_END, DICOM_FAILED. */
 	enum dicom_status (*next)(void *arg, struct store_object *object, struct dicom_error *error);
 	void *arg;
+
+	/*
+	 * What is known of the object that next() gave last, put into its empty window, so that only what is missing is read.
+	 * DICOM_OK; DICOM_END where nothing is known; DICOM_FAILED where the whole reading fails. NULL: never anything.
+	 */
+	enum dicom_status (*fill)(void *arg, struct dicom_window *window, struct dicom_error *error);
 };
 
 struct reader_options
@@ -52,6 +58,9 @@ extern enum dicom_status reader_open(struct store *store, const struct reader_so
  */
 extern enum dicom_status reader_next(struct reader *reader, bool wait, struct reader_item **item,
 									 struct dicom_error *error);
+
+/* How many objects the reader has taken from its source and not handed out yet. */
+extern int reader_in_flight(const struct reader *reader);
 
 /* Drops whatever is in flight. NULL is ignored. */
 extern void reader_close(struct reader *reader);

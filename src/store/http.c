@@ -540,8 +540,8 @@ explain(struct http_answer *answer, const struct http_transfer *transfer, CURLco
 
 	if (transfer->request.timeout_ms > 0 && transfer->request.timeout_ms < timeout_ms)
 		timeout_ms = transfer->request.timeout_ms;
-	http_explain(answer, ending, transfer->curl_message[0] ? transfer->curl_message : curl_easy_strerror(code),
-				 timeout_ms);
+	http_explain(answer, ending,
+				 transfer->curl_message[0] ? transfer->curl_message : curl_easy_strerror(code), timeout_ms);
 }
 
 /* Tells the owner, and keeps the handle. The transfer has been unlinked. */

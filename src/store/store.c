@@ -165,6 +165,20 @@ store_statistics(const struct store *store)
 	return &store->statistics;
 }
 
+void
+store_statistics_add(struct store_statistics *sum, const struct store_statistics *more)
+{
+	sum->list_requests += more->list_requests;
+	sum->get_requests += more->get_requests;
+	sum->head_requests += more->head_requests;
+	sum->put_requests += more->put_requests;
+	sum->other_requests += more->other_requests;
+	sum->retries += more->retries;
+	sum->objects_listed += more->objects_listed;
+	sum->bytes_received += more->bytes_received;
+	sum->bytes_sent += more->bytes_sent;
+}
+
 bool
 store_is_remote(const struct store *store)
 {

@@ -52,7 +52,7 @@ struct store_options
 {
 	const char *location; /* s3://bucket/prefix/ or file:///directory/; a missing last slash is added */
 	const char *endpoint; /* https://s3.<region>.amazonaws.com */
-	const char *region;	  /* us-east-1 */
+	const char *region;   /* us-east-1 */
 	enum store_url_style url_style;
 	const char *tls_ca; /* file of certificates; the system's. Verification cannot be turned off */
 	enum store_credentials_source credentials;
@@ -60,23 +60,24 @@ struct store_options
 	const char *access_key_id;
 	const char *secret_access_key;
 	const char *session_token;
-	bool allow_ambient;			   /* may anything but the given keys and anonymous access be used? */
-	bool restrict_endpoints;	   /* must the endpoint match allowed_endpoints? */
-	const char *allowed_endpoints; /* comma-separated host[:port] patterns, a leading '*.' stands for one or more labels;
+	bool allow_ambient;      /* may anything but the given keys and anonymous access be used? */
+	bool restrict_endpoints; /* must the endpoint match allowed_endpoints? */
+	const char *
+		allowed_endpoints; /* comma-separated host[:port] patterns, a leading '*.' stands for one or more labels;
 									* NULL: *.amazonaws.com,*.amazonaws.com.cn */
-	int max_requests;			   /* in flight; 0: 64 */
-	int request_timeout_ms;		   /* without a byte received or sent; 0: 30000 */
-	int connect_timeout_ms;		   /* 0: 10000 */
-	int max_retries;			   /* of one request; -1: 5 */
+	int max_requests;      /* in flight; 0: 64 */
+	int request_timeout_ms; /* without a byte received or sent; 0: 30000 */
+	int connect_timeout_ms; /* 0: 10000 */
+	int max_retries;        /* of one request; -1: 5 */
 };
 
 /* What a listing, or the answer to a read, says of an object. Strings are owned by whoever hands it out. */
 struct store_object
 {
 	const char *key;
-	uint64_t size;			 /* STORE_SIZE_UNKNOWN where not known yet */
-	const char *etag;		 /* without quotes; for files: inode, size and mtime in hex */
-	int64_t last_modified;	 /* microseconds since 1970-01-01 UTC; 0: unknown */
+	uint64_t size;             /* STORE_SIZE_UNKNOWN where not known yet */
+	const char *etag;          /* without quotes; for files: inode, size and mtime in hex */
+	int64_t last_modified;     /* microseconds since 1970-01-01 UTC; 0: unknown */
 	const char *storage_class; /* 'STANDARD' where the store names none */
 };
 
@@ -86,9 +87,9 @@ struct store_object
 struct store_statistics
 {
 	uint64_t list_requests;
-	uint64_t get_requests;	/* reads of files count too */
+	uint64_t get_requests; /* reads of files count too */
 	uint64_t head_requests;
-	uint64_t put_requests;	/* each part is one */
+	uint64_t put_requests;   /* each part is one */
 	uint64_t other_requests; /* copy, delete, credentials */
 	uint64_t retries;
 	uint64_t objects_listed;
@@ -108,6 +109,9 @@ extern enum dicom_status store_open(const struct store_options *options, const s
 extern void store_close(struct store *store);
 
 extern const struct store_statistics *store_statistics(const struct store *store);
+
+/* Adds what was counted elsewhere. */
+extern void store_statistics_add(struct store_statistics *sum, const struct store_statistics *more);
 
 /* True where reads cost a round trip, so that many should be in flight: s3. */
 extern bool store_is_remote(const struct store *store);
@@ -133,11 +137,11 @@ extern enum dicom_status store_wait(struct store *store, int timeout_ms, struct 
 
 struct store_list_request
 {
-	const char *prefix;		 /* only keys that begin so; '' or NULL: all */
+	const char *prefix;      /* only keys that begin so; '' or NULL: all */
 	const char *start_after; /* only keys behind this one; NULL: from the start */
-	const char *end_before;	 /* only keys before this one; NULL: to the end */
-	int page_size;			 /* 0: 1000 */
-	int limit;				 /* stop after so many keys; 0: none */
+	const char *end_before;  /* only keys before this one; NULL: to the end */
+	int page_size;           /* 0: 1000 */
+	int limit;               /* stop after so many keys; 0: none */
 };
 
 /*
@@ -159,9 +163,9 @@ struct store_read_request
 {
 	const char *key;
 	uint64_t offset;
-	size_t length;		  /* the most that is wanted; less comes where the object ends. 0: nothing is asked */
+	size_t length;        /* the most that is wanted; less comes where the object ends. 0: nothing is asked */
 	const char *if_match; /* etag that the object must have, else CHANGED; NULL: any */
-	void *buffer;		  /* length bytes, filled by the read; the caller keeps them until it is done or closed */
+	void *buffer; /* length bytes, filled by the read; the caller keeps them until it is done or closed */
 };
 
 /*
@@ -175,13 +179,13 @@ extern enum dicom_status store_read_open(struct store *store, const struct store
  * DICOM_PENDING, or how it ended. With DICOM_OK *length bytes came, and *object (valid until close, may be NULL) says what the
  * answer told of the whole object, its size included.
  */
-extern enum dicom_status store_read_result(struct store_read *read, size_t *length, struct store_object *object,
-										   struct dicom_error *error);
+extern enum dicom_status store_read_result(struct store_read *read, size_t *length,
+										   struct store_object *object, struct dicom_error *error);
 extern void store_read_close(struct store_read *read);
 
 /* The three calls in one; the strings of *object are valid until the next store_read() or store_close(). */
-extern enum dicom_status store_read(struct store *store, const struct store_read_request *request, size_t *length,
-									struct store_object *object, struct dicom_error *error);
+extern enum dicom_status store_read(struct store *store, const struct store_read_request *request,
+									size_t *length, struct store_object *object, struct dicom_error *error);
 
 /* --- writing; all of these wait --- */
 
@@ -190,14 +194,14 @@ struct store_put_request
 	const char *key;
 	const char *content_type;  /* NULL: application/octet-stream */
 	const char *storage_class; /* NULL: the store's default */
-	bool if_none_match;		   /* fail with EXISTS where the key is taken */
-	const char *if_match;	   /* fail with CHANGED where the object has another etag; NULL: do not look */
-	size_t part_size;		   /* 0: 8 MiB; a longer object goes up in parts, on s3 of at least 5 MiB */
+	bool if_none_match;        /* fail with EXISTS where the key is taken */
+	const char *if_match;      /* fail with CHANGED where the object has another etag; NULL: do not look */
+	size_t part_size;          /* 0: 8 MiB; a longer object goes up in parts, on s3 of at least 5 MiB */
 };
 
 /* Writes an object in one call. etag (128 bytes) may be NULL. The object is visible whole or not at all. */
-extern enum dicom_status store_put(struct store *store, const struct store_put_request *request, const void *bytes,
-								   size_t length, char *etag, struct dicom_error *error);
+extern enum dicom_status store_put(struct store *store, const struct store_put_request *request,
+								   const void *bytes, size_t length, char *etag, struct dicom_error *error);
 
 /* Writes an object of unknown length piece by piece; nothing is visible before store_upload_finish(). */
 struct store_upload;
@@ -205,7 +209,8 @@ extern enum dicom_status store_upload_open(struct store *store, const struct sto
 										   struct store_upload **upload, struct dicom_error *error);
 extern enum dicom_status store_upload_write(struct store_upload *upload, const void *bytes, size_t length,
 											struct dicom_error *error);
-extern enum dicom_status store_upload_finish(struct store_upload *upload, char *etag, struct dicom_error *error);
+extern enum dicom_status store_upload_finish(struct store_upload *upload, char *etag,
+											 struct dicom_error *error);
 
 /* Gives up: the parts are removed (best effort where the store does not answer). Also after finish, to free the handle. */
 extern void store_upload_close(struct store_upload *upload);
@@ -226,7 +231,7 @@ extern enum dicom_status store_copy(struct store *source, const char *source_key
 extern enum dicom_status store_delete(struct store *store, const char *key, struct dicom_error *error);
 
 /* Moves an object to another storage class, in place. INVALID_OPTION for a directory. */
-extern enum dicom_status store_set_storage_class(struct store *store, const char *key, const char *storage_class,
-												 struct dicom_error *error);
+extern enum dicom_status store_set_storage_class(struct store *store, const char *key,
+												 const char *storage_class, struct dicom_error *error);
 
 #endif

@@ -22,12 +22,12 @@ use Symbol qw(gensym);
 
 my $top = abs_path(dirname(__FILE__) . '/../..');
 
-# The first of five ports in a row that nobody listens on.
+# The first of five ports in a row that nobody listens on, below those that outgoing connections are given.
 sub free_ports
 {
 	for (1 .. 200)
 	{
-		my $port = 20000 + 5 * int(rand(8000));
+		my $port = 10000 + 5 * int(rand(4500));
 		my @sockets = map {
 			IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port + $_, Listen => 1, ReuseAddr => 1)
 		} 0 .. 4;

@@ -13,6 +13,7 @@ set -euo pipefail
 
 directory=$1
 port=$2
+classes=$(find /usr/lib* -maxdepth 2 -type d -name rados-classes -print -quit 2>/dev/null || true)
 access_key=testaccesskey
 secret_key=testsecretkey0123456789
 
@@ -57,7 +58,7 @@ write_configuration() {
 	osd_pool_default_pgp_num = 4
 	osd_pool_default_pg_autoscale_mode = off
 	osd_crush_chooseleaf_type = 0
-	osd_class_dir = /usr/lib/x86_64-linux-gnu/rados-classes
+	osd_class_dir = $classes
 	osd_class_load_list = *
 	osd_class_default_list = *
 	mon_allow_pool_size_one = true

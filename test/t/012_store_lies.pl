@@ -223,7 +223,7 @@ like($err, qr/^PROTOCOL \|/m, 'no answer under status 200 is no copy');
 # --- keys that expire during a listing ---
 
 {
-	my $file = "$FindBin::Bin/../../build/credentials.test";
+	my $file = File::Temp::tempdir(CLEANUP => 1) . "/credentials";
 	open my $credentials, '>', $file or die;
 	print $credentials "[default]\naws_access_key_id = old\naws_secret_access_key = s\naws_session_token = t\n";
 	close $credentials;
@@ -244,7 +244,7 @@ like($err, qr/^PROTOCOL \|/m, 'no answer under status 200 is no copy');
 my $tool = $ENV{STORE_TOOL} // "$FindBin::Bin/../../build/tools/store_tool";
 for my $case ([ 'silence', $silence ], [ 'patience', error_answer(503, 'SlowDown', 'Retry-After: 60') ])
 {
-	local $ENV{STORE_TOOL} = "$FindBin::Bin/../../build/interrupt.sh";
+	local $ENV{STORE_TOOL} = File::Temp::tempdir(CLEANUP => 1) . "/interrupt.sh";
 	open my $script, '>', $ENV{STORE_TOOL} or die;
 	print $script "#!/bin/sh\nexec $tool -i 500 \"\$@\"\n";
 	close $script;
@@ -252,7 +252,6 @@ for my $case ([ 'silence', $silence ], [ 'patience', error_answer(503, 'SlowDown
 	my (undef, undef, $err, $seconds) = against([ $case->[1] ], [], 'list');
 	like($err, qr/^INTERRUPTED \|/m, "interrupted in $case->[0]");
 	cmp_ok($seconds, '<', 1.2, 'at once');
-	unlink $ENV{STORE_TOOL};
 }
 
 done_testing();

@@ -178,9 +178,9 @@ sub cancel_after
 SELECT count(*) /* to be cancelled */ FROM patient.images;
 SELECT 'back ' || extract(epoch FROM clock_timestamp());
 END
-	my $pid = wait_until(sub { $cluster->query("SELECT pid FROM pg_stat_activity WHERE query LIKE '%to be cancelled%' AND state = 'active' AND pid <> pg_backend_pid()") });
+	my $pid = wait_until(sub { $cluster->query("SELECT pid FROM pg_stat_activity WHERE query LIKE '%to be cancelled%' AND state = 'active' AND backend_type = 'client backend' AND pid <> pg_backend_pid()") });
 	sleep 0.3;
-	my $cancelled = $cluster->query("SELECT extract(epoch FROM clock_timestamp()) FROM pg_cancel_backend($pid)");
+	my ($cancelled) = $cluster->query("SELECT extract(epoch FROM clock_timestamp()), pg_cancel_backend($pid)") =~ /^([^|]+)/;
 	my ($out, $err) = $cluster->finish_psql($session);
 	my ($back) = $out =~ /back (\S+)/;
 	$proxy->set('');

@@ -240,11 +240,22 @@ read_input(size_t *length)
 	size_t more;
 
 	*length = 0;
-	while ((more = fread(bytes + *length, 1, capacity - *length, stdin)) > 0)
+	while (bytes && (more = fread(bytes + *length, 1, capacity - *length, stdin)) > 0)
 	{
 		*length += more;
 		if (*length == capacity)
-			bytes = realloc(bytes, capacity *= 2);
+		{
+			char *old = bytes;
+
+			bytes = realloc(old, capacity *= 2);
+			if (!bytes)
+				free(old);
+		}
+	}
+	if (!bytes)
+	{
+		perror("standard input");
+		exit(2);
 	}
 	return bytes;
 }

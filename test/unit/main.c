@@ -34,7 +34,8 @@ unit_check_string(const char *got, size_t got_length, const char *want, const ch
 	if (got && got_length == strlen(want) && memcmp(got, want, got_length) == 0)
 		return;
 	failures++;
-	printf("# %s:%d: got '%.*s', want '%s'\n", file, line, got ? (int) got_length : 4, got ? got : "NULL", want);
+	printf("# %s:%d: got '%.*s', want '%s'\n", file, line, got ? (int) got_length : 4, got ? got : "NULL",
+		   want);
 }
 
 void

@@ -624,7 +624,7 @@ UNIT_TEST(reader_directory)
 	struct store_list_request wanted = {.prefix = "d/"};
 	struct reader_options reading = {.selection = &selection};
 	char location[64] = "file:///tmp/test_reader.XXXXXX";
-	struct reader_source source;
+	struct reader_source source = {NULL};
 	struct reader_item *item;
 	struct reader *reader;
 	struct store *store;
