@@ -41,7 +41,7 @@ struct catalog_lookup
 	IndexScanDesc day_scan;
 	IndexScanDesc scan; /* the one in use */
 	TupleTableSlot *slot;
-	MemoryContext context; /* an index scan keeps what it allocates on its way */
+	MemoryContext context;      /* an index scan keeps what it allocates on its way */
 	MemoryContext seek_context; /* what an index scan refers to: its keys, from one seek to the next */
 	MemoryContext row_context;
 	struct catalog_entry ahead; /* read, not yet handed out */
