@@ -28,11 +28,12 @@ sub text_table
 
 sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ]; }
 
-# Seconds that psql measured for a statement, and the digest of what it printed.
+# Seconds that psql measured for a statement, and the digest of what it printed. As with the peers, loading the library and what
+# it links is not counted.
 sub time_query
 {
 	my ($query) = @_;
-	my $out = $cluster->query("\\timing on\n$query;\n");
+	my $out = $cluster->query("LOAD 'dicom_fdw';\n\\timing on\n$query;\n");
 
 	$out =~ s/^Time: ([\d.]+) ms.*\n?//m or die "no time: $out\n";
 	return ($1 / 1000, digest($out));

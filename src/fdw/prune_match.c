@@ -13,6 +13,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
@@ -154,6 +155,21 @@ match_array(ScalarArrayOpExpr *clause, Index relid, const struct prune_column *c
 	return true;
 }
 
+/* starts_with(column, value), which is ^@ */
+static bool
+match_function(FuncExpr *clause, Index relid, const struct prune_column *columns, int count, int *column,
+			   enum prune_operator *comparison, Expr **value)
+{
+	if (clause->funcid != F_STARTS_WITH || !is_deterministic(clause->inputcollid))
+		return false;
+	*column = column_of(linitial(clause->args), relid, columns, count);
+	if (*column < 0 || columns[*column].type == DATEOID || !is_free_value(lsecond(clause->args), relid))
+		return false;
+	*comparison = PRUNE_STARTS_WITH;
+	*value = lsecond(clause->args);
+	return true;
+}
+
 bool
 prune_clause_match(Expr *clause, Index relid, const struct prune_column *columns, int count, int *column,
 				   enum prune_operator *comparison, Expr **value)
@@ -162,6 +178,8 @@ prune_clause_match(Expr *clause, Index relid, const struct prune_column *columns
 		return false;
 	if (IsA(clause, OpExpr))
 		return match_comparison((OpExpr *) clause, relid, columns, count, column, comparison, value);
+	if (IsA(clause, FuncExpr))
+		return match_function((FuncExpr *) clause, relid, columns, count, column, comparison, value);
 	if (IsA(clause, ScalarArrayOpExpr))
 		return match_array((ScalarArrayOpExpr *) clause, relid, columns, count, column, comparison, value);
 	return false;

@@ -65,6 +65,7 @@ finds('a key opens one file', 'scans.images', "filename = '$key'", lists => 1, g
 finds('two keys open two files', 'scans.images', "filename IN ('$key', '$other_key')", lists => 2, gets => 2);
 finds('a key that is not there', 'scans.images', "filename = 'inbox/nothing.dcm'", lists => 1);
 finds('a prefix by LIKE', 'scans.images', "filename LIKE '$folder/%'", lists => 1, gets => 75);
+finds('a prefix by starts_with()', 'scans.images', "starts_with(filename, '$folder/')", lists => 1, gets => 75);
 finds('a prefix by ^@', 'scans.images', "filename ^@ '$folder/'", lists => 1, gets => 75);
 finds('a range of keys', 'scans.images', "filename >= '$folder/' AND filename < '${folder}0'", lists => 1, gets => 75);
 finds('keys behind another', 'scans.images', "filename > '$other_key'", lists => 1, gets => 0);
