@@ -157,6 +157,6 @@ for my $round (0 .. $repetitions)
 }
 my $least = $count / $requests * $latency + median(@listing[ 1 .. $#listing ]);
 print "$count files in S3 (radosgw behind a proxy, on the same machine), ", $latency * 1000, " ms of latency a request, $requests requests at a "
-	. "time. The least it can take is $count / $requests x ", $latency * 1000, " ms, and the listing. curl fetches the same objects and does nothing with them.\n\n";
+	. "time in each process of a scan; dicom_fdw may use several, which is how it can be below the least of one. The least it can take is $count / $requests x ", $latency * 1000, " ms, and the listing. curl fetches the same objects and does nothing with them.\n\n";
 table('S3', [ 'the least', $least ], [ 'dicom_fdw', median(@slow[ 1 .. $#slow ]) ], [ 'curl --parallel, without the listing', median(@curl[ 1 .. $#curl ]) ],
 	[ 'dicom_fdw, no latency', median(@plain[ 1 .. $#plain ]) ]);
