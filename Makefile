@@ -3,11 +3,18 @@ EXTENSION = dicom_fdw
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" dicom_fdw.control)
 MODULE_big = dicom_fdw
 
-SOURCES = $(sort $(wildcard src/*.c src/*/*.c))
+# What decodes pixels is a program of its own, dicompress; a backend only talks to it, through WITH_PROGRAM.
+WITH_PROGRAM = $(wildcard src/compress/message.c src/compress/child.c)
+PROGRAM_ONLY = $(filter-out $(WITH_PROGRAM),$(wildcard src/image/*.c src/compress/*.c))
+SOURCES = $(sort $(filter-out $(PROGRAM_ONLY),$(wildcard src/*.c src/*/*.c)))
 OBJS = $(SOURCES:.c=.o)
 
 # The extension script is assembled from the modules' SQL, in this order.
-MODULE_SQL = $(wildcard src/pg/*.sql) src/fdw/fdw.sql build/fdw/entity_types.sql src/catalog/catalog.sql src/explode/explode.sql src/explode/describe.sql
+MODULE_SQL = $(wildcard src/pg/*.sql) src/fdw/fdw.sql build/fdw/entity_types.sql src/catalog/catalog.sql src/explode/explode.sql src/explode/describe.sql \
+	$(wildcard $(addprefix src/explode/,render.sql)) \
+	$(wildcard $(addprefix src/deid/,keyring.sql functions.sql mapping.sql profile.sql query.sql dataset.sql proof.sql)) \
+	$(wildcard $(addprefix src/lake/,lake.sql)) \
+	$(wildcard $(addprefix src/pipeline/,state.sql layers.sql steps.sql run.sql worker.sql notify.sql export.sql))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 REGRESS = $(basename $(notdir $(wildcard sql/*.sql)))
@@ -16,7 +23,7 @@ REGRESS_OPTS = --inputdir=. --outputdir=build/regress
 PG_CPPFLAGS = -Ibuild -Isrc
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare \
 	-fvisibility=hidden
-SHLIB_LINK = -lcurl -lcrypto -lexpat -ljansson -lz -lm
+SHLIB_LINK = -lcurl -lcrypto -lexpat -ljansson -lz -lzstd -lsnappy -lm
 
 EXTRA_CLEAN = build $(EXTENSION)--$(EXTVERSION).sql
 
@@ -48,6 +55,37 @@ $(OBJS): build/dicom/dictionary_data.h build/fdw/entity_columns.h $(wildcard src
 
 $(EXTENSION)--$(EXTVERSION).sql: $(MODULE_SQL)
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $^; } >$@.new && mv $@.new $@
+
+# The program: the lower half without PostgreSQL, and the decoders.
+PROGRAM_SOURCES = $(sort $(wildcard src/dicom/*.c src/store/*.c src/reader/*.c src/image/*.c src/compress/*.c))
+PROGRAM_OBJECTS = $(patsubst src/%,build/program/%.o,$(PROGRAM_SOURCES) $(wildcard src/image/*.cc))
+PROGRAM_FLAGS = -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -fstack-protector-strong \
+	-Ibuild -Isrc -MMD
+PROGRAM_LIBS = -lcurl -lcrypto -lexpat -ljansson -lz -lm -lpthread -ldcmjpeg -ldcmjpls -ldcmimage -ldcmimgle -ldcmdata -loflog -lofstd \
+	-lopenjp2 -ljxl -ljpeg -lseccomp
+
+build/program/%.c.o: src/%.c build/dicom/dictionary_data.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(PROGRAM_FLAGS) -c -o $@ $<
+
+build/program/%.cc.o: src/%.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=gnu++17 $(PROGRAM_FLAGS) -c -o $@ $<
+
+build/dicompress: $(PROGRAM_OBJECTS)
+	$(CXX) -o $@ $^ $(PROGRAM_LIBS)
+
+ifneq ($(wildcard src/compress/main.c),)
+all: build/dicompress
+install: install-program
+endif
+
+.PHONY: install-program
+install-program: build/dicompress
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) build/dicompress '$(DESTDIR)$(bindir)/dicompress'
+
+-include $(PROGRAM_OBJECTS:.o=.d)
 
 .PHONY: format lint
 format:

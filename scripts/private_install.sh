@@ -44,6 +44,6 @@ link_directory "$share" "$(moved "$share")" extension
 link_directory "$share/extension" "$(moved "$share")/extension"
 
 make -C "$top" -s -j "$(nproc)" PG_CONFIG="$config" "$@" >&2
-make -C "$top" -s install PG_CONFIG="$config" pkglibdir="$(moved "$library")" datadir="$(moved "$share")" "$@" >"$tree/install.log" 2>&1 ||
+make -C "$top" -s install PG_CONFIG="$config" pkglibdir="$(moved "$library")" datadir="$(moved "$share")" bindir="$(moved "$bin")" "$@" >"$tree/install.log" 2>&1 ||
 	{ cat "$tree/install.log" >&2; exit 1; }
 moved "$bin"

@@ -1,6 +1,7 @@
 # Installs what building, the demonstration and the tests need, with apt, and only what is missing.
 #	. scripts/setup.sh demo		what it takes to build and to show
 #	. scripts/setup.sh test		and what the tests use besides
+#	. scripts/setup.sh bench	and the peers that the benchmarks measure against
 # Needs root or sudo where something is missing, and nothing where all is there. Services of freshly installed packages are
 # not started. On systems without apt it only says what it would have looked for.
 
@@ -68,14 +69,15 @@ default_postgresql()
 setup()
 {
 	local packages=(build-essential pkg-config libcurl4-openssl-dev libssl-dev libexpat1-dev libjansson-dev zlib1g-dev
-		libdcmtk-dev python3 python3-pydicom ca-certificates)
+		libzstd-dev libsnappy-dev libdcmtk-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev libseccomp-dev python3 python3-pydicom ca-certificates)
 	local missing version
 
-	if [ "$1" = test ]; then
+	if [ "$1" != demo ]; then
 		packages+=(clang libclang-rt-dev llvm clang-format clang-tidy cppcheck perl dcmtk curl openssl
 			radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object
-			git procps)
+			git procps python3-numpy nodejs)
 	fi
+	[ "$1" != bench ] || packages+=(python3-opencv python3-boto3 orthanc)
 
 	if ! command -v apt-get >/dev/null; then
 		postgresql_is_there || { echo "no apt here, and no PostgreSQL to build for (set PG_CONFIG)" >&2; return 1; }
@@ -93,10 +95,10 @@ setup()
 	if [ ${#missing[@]} -gt 0 ]; then
 		can_be_root "${missing[@]}" && refresh_package_list && install_packages "${missing[@]}" || return 1
 	fi
-	if [ "$1" = test ]; then
-		# pgTAP is packaged per version of the server, known only now.
+	if [ "$1" != demo ]; then
+		# pgTAP and pg_cron are packaged per version of the server, known only now.
 		version=$(${PG_CONFIG:-pg_config} --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
-		mapfile -t missing < <(missing_packages "postgresql-$version-pgtap")
+		mapfile -t missing < <(missing_packages "postgresql-$version-pgtap" "postgresql-$version-cron")
 		if [ ${#missing[@]} -gt 0 ]; then
 			can_be_root "${missing[@]}" && refresh_package_list && install_packages "${missing[@]}" || return 1
 		fi
