@@ -4,7 +4,7 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" dicom_fdw.con
 MODULE_big = dicom_fdw
 
 # What decodes pixels is a program of its own, dicompress; a backend only talks to it, through WITH_PROGRAM.
-WITH_PROGRAM = $(wildcard src/compress/message.c src/compress/child.c)
+WITH_PROGRAM = $(wildcard src/compress/message.c src/compress/child*.c)
 PROGRAM_ONLY = $(filter-out $(WITH_PROGRAM),$(wildcard src/image/*.c src/compress/*.c))
 SOURCES = $(sort $(filter-out $(PROGRAM_ONLY),$(wildcard src/*.c src/*/*.c)))
 OBJS = $(SOURCES:.c=.o)

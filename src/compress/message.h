@@ -34,6 +34,8 @@
 #define MESSAGE_MAX_PATH    512                     /* bytes of an attribute's path */
 #define MESSAGE_MAX_VALUE   1024                    /* bytes of an attribute's value; more is cut */
 
+#define MESSAGE_MAX_DESCRIPTORS 4 /* on their way at a time */
+
 enum message_type
 {
 	MESSAGE_HELLO = 1,
@@ -62,16 +64,22 @@ struct message_channel
 	size_t in_position;
 	size_t in_length;
 	uint64_t bulk_left; /* of the message that was received last */
-	int descriptor;     /* that came with the last bytes; -1: none. The next one would replace it */
-	bool has_descriptor;
+	int came[MESSAGE_MAX_DESCRIPTORS];
+	int came_count;
 
-	/* to be sent */
+	/* to be sent: the bytes of `out`, those of `bulk` standing in between */
 	struct dicom_buffer out;
-	size_t out_position;
-	size_t begun; /* where the message being written begins in `out` */
-	int send_descriptor;
-	bool sends_descriptor;
-	size_t descriptor_position; /* in `out`, of the bytes that it goes with */
+	size_t begun; /* where the message that is being written begins */
+	const void *bulk;
+	size_t bulk_length;
+	size_t bulk_place; /* in `out` */
+	size_t sent;       /* of both */
+	struct
+	{
+		int descriptor;
+		size_t place; /* of the byte that it goes with, among all that is to be sent */
+	} going[MESSAGE_MAX_DESCRIPTORS];
+	int going_count;
 };
 
 /* A message that has come. The body is valid until the next call on the channel. */
@@ -106,18 +114,21 @@ extern void message_put_bytes(struct message_channel *channel, const void *bytes
 extern void message_put_string(struct message_channel *channel, const char *string); /* NULL: '' */
 extern void message_put_error(struct message_channel *channel, const struct dicom_error *error);
 
-/* Ends a message, and says how many bulk bytes come behind it: the caller appends these to channel->out, or sends them next. */
-extern void message_end(struct message_channel *channel, uint64_t bulk);
-
-/* The descriptor goes with the message that has just been ended; it stays the caller's, and must live until all is flushed. */
-extern void message_attach(struct message_channel *channel, int descriptor);
+/*
+ * Ends a message. `bulk` bytes come behind it, which message_flush() will send from where they are; only one such message may be waiting
+ * to be sent. A descriptor (-1: none) goes with the message and is closed once it is sent, or cannot be. Errors: MEMORY.
+ */
+extern enum dicom_status message_end(struct message_channel *channel, const void *bulk, size_t bulk_length,
+									 int descriptor, struct dicom_error *error);
 
 /* Sends what is there: DICOM_OK when all of it is sent, DICOM_PENDING, DICOM_END where the other side has closed, DICOM_FAILED. */
 extern enum dicom_status message_flush(struct message_channel *channel, struct dicom_error *error);
 
-/* Sends what is there, then these bytes. Only for a channel that waits. */
-extern enum dicom_status message_flush_bulk(struct message_channel *channel, const void *bytes, size_t length,
-											struct dicom_error *error);
+/* What of the bulk bytes is not sent yet is copied, so that the caller's may go. False: out of memory. */
+extern bool message_keep_bulk(struct message_channel *channel);
+
+/* True where something waits to be sent. */
+extern bool message_is_sending(const struct message_channel *channel);
 
 /* Reads a body. What goes beyond its end sets `failed` and gives zeros. */
 struct message_reader
@@ -139,7 +150,7 @@ extern const uint8_t *message_get_bytes(struct message_reader *reader, uint32_t 
 /* Copies a string of less than `size` bytes, NUL added; one that holds a NUL fails. */
 extern void message_get_string(struct message_reader *reader, char *string, size_t size);
 
-/* An error, its texts made printable: control characters become blanks, what is not UTF-8 question marks. */
+/* An error, its texts made printable: what is not printable ASCII becomes question marks. */
 extern void message_get_error(struct message_reader *reader, struct dicom_error *error);
 
 /* True where the body was well-formed and read to its end. */
