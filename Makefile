@@ -61,8 +61,8 @@ PROGRAM_SOURCES = $(sort $(wildcard src/dicom/*.c src/store/*.c src/reader/*.c s
 PROGRAM_OBJECTS = $(patsubst src/%,build/program/%.o,$(PROGRAM_SOURCES) $(wildcard src/image/*.cc))
 PROGRAM_FLAGS = -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -fstack-protector-strong \
 	-Ibuild -Isrc -MMD
-PROGRAM_LIBS = -lcurl -lcrypto -lexpat -ljansson -lz -lm -lpthread -ldcmjpeg -ldcmjpls -ldcmimage -ldcmimgle -ldcmdata -loflog -lofstd \
-	-lopenjp2 -ljxl -ljpeg -lseccomp
+PROGRAM_LIBS = -lcurl -lcrypto -lexpat -ljansson -lz -lm -lpthread -ldcmjpeg -ldcmdata -loflog -lofstd \
+	-lcharls -lopenjp2 -ljxl -ljpeg -lseccomp
 
 build/program/%.c.o: src/%.c build/dicom/dictionary_data.h
 	@mkdir -p $(@D)

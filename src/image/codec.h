@@ -1,6 +1,6 @@
 /*
  * codec.h
- *	  What the decoders of compressed frames share. Each takes the whole frame in memory, and is behind a header of its library's own.
+ *	  What the decoders of compressed frames share. Each takes the whole frame in memory.
  *
  * A decoder looks at the size that the codestream itself names, has it compared with the description, and only then allocates.
  */

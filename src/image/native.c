@@ -132,18 +132,25 @@ unpack(uint8_t *bytes, uint64_t samples, uint32_t bits, uint32_t sample_bytes)
 	}
 }
 
-/* Gives each pixel of a pair the pair's chroma; back to front. */
+/* Gives both pixels of a pair the pair's chroma; back to front. */
 static void
 upsample_422(uint8_t *bytes, uint64_t pixels, uint32_t size)
 {
-	while (pixels-- > 0)
-	{
-		const uint8_t *pair = bytes + pixels / 2 * 4 * size;
-		uint8_t pixel[3 * sizeof(uint32_t)];
+	uint64_t pairs = (pixels + 1) / 2;
 
-		memcpy(pixel, pair + pixels % 2 * size, size);
-		memcpy(pixel + size, pair + (size_t) 2 * size, (size_t) 2 * size);
-		memcpy(bytes + pixels * 3 * size, pixel, (size_t) 3 * size);
+	while (pairs-- > 0)
+	{
+		uint8_t pair[4 * sizeof(uint32_t)]; /* Y Y Cb Cr */
+		int second;
+
+		memcpy(pair, bytes + pairs * 4 * size, (size_t) 4 * size);
+		for (second = pairs * 2 + 1 < pixels; second >= 0; second--)
+		{
+			uint8_t *pixel = bytes + (pairs * 2 + second) * 3 * size;
+
+			memcpy(pixel, pair + second * size, size);
+			memcpy(pixel + size, pair + (size_t) 2 * size, (size_t) 2 * size);
+		}
 	}
 }
 
