@@ -169,11 +169,16 @@ begins_with(const uint8_t *bytes, size_t length, const char *start, size_t start
 	return length >= start_length && memcmp(bytes, start, start_length) == 0;
 }
 
-/* What the bytes are counts more than what the transfer syntax says, but for uncompressed frames, which can look like anything. */
+/*
+ * What the bytes are counts more than what the transfer syntax says, but for uncompressed frames, which can look like anything: so
+ * a frame that begins like no codestream, and has just the bytes that its samples take, is not compressed at all.
+ */
 static enum image_codec
 settle_codec(const struct image_pixels *pixels, const uint8_t *bytes, size_t length)
 {
-	if (pixels->codec == IMAGE_CODEC_NATIVE && length >= native_frame_bits(pixels) / 8)
+	uint64_t bare = (native_frame_bits(pixels) + 7) / 8;
+
+	if (pixels->codec == IMAGE_CODEC_NATIVE && length >= bare)
 		return IMAGE_CODEC_NATIVE;
 	if (pixels->codec == IMAGE_CODEC_DEFLATE)
 		return IMAGE_CODEC_DEFLATE;
@@ -182,8 +187,10 @@ settle_codec(const struct image_pixels *pixels, const uint8_t *bytes, size_t len
 	if (begins_with(bytes, length, "\xFF\x4F\xFF\x51", 4) ||
 		begins_with(bytes, length, "\0\0\0\x0CjP  \r\n\x87\n", 12))
 		return IMAGE_CODEC_JPEG_2000;
-	if (begins_with(bytes, length, "\0\0\0\x0CJXL \r\n\x87\n", 12))
+	if (begins_with(bytes, length, "\0\0\0\x0CJXL \r\n\x87\n", 12) || begins_with(bytes, length, "\xFF\x0A", 2))
 		return IMAGE_CODEC_JPEG_XL;
+	if (pixels->codec != IMAGE_CODEC_RLE && length >= bare && length - bare <= 1)
+		return IMAGE_CODEC_NATIVE;
 	return pixels->codec;
 }
 
