@@ -91,6 +91,8 @@ extern enum dicom_status file_read_open(struct store *store, const struct store_
 extern enum dicom_status file_read_result(struct store_read *read, size_t *length,
 										  struct store_object *object, struct dicom_error *error);
 extern void file_read_close(struct store_read *read);
+extern enum dicom_status file_open_descriptor(struct store *store, const char *key, int *descriptor,
+											  struct store_object *object, struct dicom_error *error);
 extern void file_read_forget(struct file_store *file); /* frees what is kept between reads */
 
 extern enum dicom_status file_put(struct store *store, const struct store_put_request *request,

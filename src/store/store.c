@@ -297,6 +297,15 @@ store_read(struct store *store, const struct store_read_request *request, size_t
 	return status;
 }
 
+enum dicom_status
+store_open_descriptor(struct store *store, const char *key, int *descriptor, struct store_object *object,
+					  struct dicom_error *error)
+{
+	if (!store->kind->open_descriptor)
+		return DICOM_END;
+	return store->kind->open_descriptor(store, key, descriptor, object, error);
+}
+
 /* --- writing --- */
 
 static struct store_put_request
