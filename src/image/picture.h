@@ -69,8 +69,8 @@ extern void picture_rules_close(struct picture_rules *rules);
 
 /*
  * A picture of one frame that is being made; `frame` and `rules` must live as long. Grey has one channel, colour three (RGB).
- * Errors: MALFORMED where the frame contradicts itself, or palette colour comes without a palette; INVALID_OPTION for
- * forms that no picture can be made of (four samples, XYB), and for a window or quality that makes no sense.
+ * Errors: MALFORMED where the frame contradicts itself, where palette colour comes without a palette, and for forms that no
+ * picture can be made of (four samples, XYB); INVALID_OPTION for a window or a quality that makes no sense.
  */
 struct picture;
 extern enum dicom_status picture_open(const struct picture_rules *rules, const struct image_frame *frame,
@@ -93,8 +93,8 @@ struct picture_sink
 };
 
 /*
- * Writes the rows that are left, all of them before the first picture_next_row(), as baseline JPEG with a JFIF header and neither comment
- * nor other application data. Grey pictures become grey JPEG. LIMIT, with a hint at --max-size, where a side is
+ * Writes the picture, of which no row was taken before, as baseline JPEG with a JFIF header and neither comment nor other
+ * application data. Grey pictures become grey JPEG. LIMIT, with a hint at --max-size, where a side is
  * longer than PICTURE_LONGEST_SIDE; nothing was written then.
  */
 extern enum dicom_status picture_write_jpeg(struct picture *picture, const struct picture_options *options,
