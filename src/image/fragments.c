@@ -127,14 +127,45 @@ begins_by_marker(const struct image_frames *frames, uint32_t fragment)
 }
 
 static bool
+begins_by_table(const struct image_frames *frames, uint32_t fragment)
+{
+	uint64_t header = frames->fragments[fragment].offset - ITEM_HEADER;
+	uint32_t low = 0;
+	uint32_t high = frames->pixels.frame_count;
+
+	while (low < high)
+	{
+		uint32_t middle = low + (high - low) / 2;
+
+		if (frames->starts[middle] < header)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < frames->pixels.frame_count && frames->starts[low] == header;
+}
+
+/* True where each entry of the table stands at a fragment. */
+static bool
+is_table_of_fragments(const struct image_frames *frames)
+{
+	uint32_t found = 0;
+	uint32_t i;
+
+	for (i = 0; frames->starts && i < frames->fragment_count; i++)
+		found += begins_by_table(frames, i);
+	return frames->starts && found == frames->pixels.frame_count;
+}
+
+static bool
 begins_never(const struct image_frames *frames, uint32_t fragment)
 {
 	return fragment == 0;
 }
 
 /*
- * One fragment a frame where their numbers are equal, or nothing else is known; all in one where there is one frame, unless several
- * fragments begin anew; else by how they begin.
+ * One fragment a frame where their numbers are equal, or there are too few; then by how fragments begin, where as many do as there are
+ * frames; then by a table that a frame contradicted; all in one where there is one frame, unless several fragments begin anew.
  */
 static enum dicom_status
 group_fragments(struct image_frames *frames, struct dicom_error *error)
@@ -151,6 +182,8 @@ group_fragments(struct image_frames *frames, struct dicom_error *error)
 		return frames_fail(error, DICOM_ERROR_MALFORMED, "the pixel data have no fragment");
 	if (frames->fragment_count <= wanted)
 		frames->count = group(frames, begins_by_itself);
+	else if (starting != wanted && is_table_of_fragments(frames))
+		frames->count = group(frames, begins_by_table);
 	else if (wanted == 1 && starting <= 1)
 		frames->count = group(frames, begins_never);
 	else if (starting > 0)
@@ -167,10 +200,10 @@ walk_all(struct image_frames *frames, struct dicom_error *error)
 {
 	enum dicom_status status = walk_fragments(frames, frames->base, frames->end, error);
 
-	free(frames->starts);
-	frames->starts = NULL;
 	if (status == DICOM_OK)
 		status = group_fragments(frames, error);
+	free(frames->starts);
+	frames->starts = NULL;
 	if (status != DICOM_OK)
 	{
 		free(frames->first);
@@ -241,7 +274,25 @@ has_markers(enum image_codec codec)
 		   codec == IMAGE_CODEC_RLE;
 }
 
-/* The fragments that the table gives to a frame; false where they do not fill just the room up to the next frame. */
+/* True where a codestream begins with the fragment at a position, or nothing tells. */
+static enum dicom_status
+begins_frame(struct image_frames *frames, uint64_t position, bool *begins, struct dicom_error *error)
+{
+	struct fragment fragment;
+	enum dicom_status status;
+
+	*begins = true;
+	if (!has_markers(frames->pixels.codec))
+		return DICOM_OK;
+	status = walk_item(frames, &position, &fragment, error);
+	*begins = status == DICOM_OK && fragment.starts;
+	return status == DICOM_END ? DICOM_OK : status;
+}
+
+/*
+ * The fragments that the table gives to a frame. It does not fit where they do not fill just the room up to the next frame, or where no
+ * frame begins here or there.
+ */
 static enum dicom_status
 find_by_table(struct image_frames *frames, uint32_t frame, bool *fits, struct dicom_error *error)
 {
@@ -257,7 +308,7 @@ find_by_table(struct image_frames *frames, uint32_t frame, bool *fits, struct di
 	*fits = is_last || last->offset + last->length == end;
 	if (has_markers(frames->pixels.codec) && !frames->fragments[0].starts)
 		*fits = false;
-	return status;
+	return *fits && !is_last ? begins_frame(frames, end, fits, error) : DICOM_OK;
 }
 
 enum dicom_status

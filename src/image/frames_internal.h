@@ -10,6 +10,8 @@
 /* Fragments and entries of tables that are kept in memory; more is DICOM_ERROR_LIMIT. */
 #define MAX_FRAGMENTS (1 << 22)
 
+#define ITEM_HEADER 8
+
 /* One item of encapsulated pixel data: PS3.5 A.4. */
 struct fragment
 {

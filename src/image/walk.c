@@ -7,8 +7,6 @@
 
 #include "frames_internal.h"
 
-#define ITEM_HEADER 8
-
 static bool
 begins_with(const uint8_t *bytes, size_t length, const char *start, size_t start_length)
 {
