@@ -23,13 +23,13 @@ modality_value(const struct grey_rules *rules, double stored)
 	return rules->slope * stored + rules->intercept;
 }
 
-/* Between two values from black to white. Where there is nothing between them all is black. */
+/* Between two values from black to white. Where there is nothing between them all is black. Halves do not overflow. */
 static double
 ramp_value(double value, double low, double high)
 {
 	if (value <= low || !(high > low))
 		return 0;
-	return value >= high ? WHITE : (value - low) / (high - low) * WHITE;
+	return value >= high ? WHITE : (value / 2 - low / 2) / (high / 2 - low / 2) * WHITE;
 }
 
 /* C.11.2.1.2.1; with a width of 1 nothing lies between black and white. */
@@ -225,7 +225,7 @@ find_ramp(struct grey *grey)
 		ramp->slope = -ramp->slope;
 		ramp->offset = WHITE;
 	}
-	return isfinite(ramp->base) && isfinite(ramp->slope);
+	return isfinite(ramp->base) && isfinite(ramp->slope) && isfinite(high - low);
 }
 
 /* A table by the bits stored, of the values that the frame has. */

@@ -192,7 +192,7 @@ ramp_16_can(struct ramp ramp)
 	return fabs(ramp.slope) <= 255;
 }
 
-/* A falling ramp is a rising one upside down. */
+/* The same ramp, or that upside down, rising from 0 at its base. */
 static struct ramp
 rising(struct ramp ramp, uint8_t *flip)
 {
@@ -202,6 +202,11 @@ rising(struct ramp ramp, uint8_t *flip)
 		*flip = 0xFF;
 		ramp.slope = -ramp.slope;
 		ramp.offset = 255 - ramp.offset;
+	}
+	if (ramp.slope > 0)
+	{
+		ramp.base -= ramp.offset / ramp.slope;
+		ramp.offset = 0;
 	}
 	return ramp;
 }
