@@ -473,7 +473,8 @@ places_target(struct places *places, const char *text, struct place_target *targ
 	free(url);
 	free(below);
 	target->options = places->list[name.place]->options;
-	places->target_keys[places->target_count++] = target->prefix = name.key;
+	places->target_keys[places->target_count++] = name.key;
+	target->prefix = name.key;
 	free(name.url);
 	return DICOM_OK;
 }
