@@ -5,6 +5,8 @@
 #ifndef MAKE_PICTURE_H
 #define MAKE_PICTURE_H
 
+#include <math.h>
+
 #include "image/picture_internal.h"
 #include "make_dataset.h"
 
