@@ -14,6 +14,9 @@
 
 #define CHUNK 65536
 
+/* No deflated stream gets longer than so many times itself. */
+#define MOST_RATIO 1032
+
 struct inflating
 {
 	struct image_source source; /* what is read by others */
@@ -142,7 +145,7 @@ inflating_open(const struct image_source *file, uint64_t offset)
 		return NULL;
 	inflating->file = file;
 	inflating->begin = offset;
-	inflating->source.size = UINT64_MAX;
+	inflating->source.size = offset < file->size ? (file->size - offset) * MOST_RATIO : 0;
 	inflating->source.read = read_inflated;
 	inflating->source.arg = inflating;
 	return inflating;

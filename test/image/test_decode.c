@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "../unit/unit.h"
+#include "unit.h"
 #include "image/image.h"
 #include "image/jpeg_header.h"
 

@@ -2,7 +2,7 @@
  * test_pixels.c
  *	  The image pixel module as data sets describe it, and misdescribe it.
  */
-#include "../unit/make_dataset.h"
+#include "make_dataset.h"
 #include "image/image.h"
 #include "image/tags.h"
 
