@@ -18,7 +18,7 @@
 enum dicom_status
 codec_fail(struct dicom_error *error, uint32_t tag, const char *format, ...)
 {
-	char message[sizeof(error->message)];
+	char message[sizeof(((struct dicom_error *) NULL)->message)];
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -187,7 +187,8 @@ settle_codec(const struct image_pixels *pixels, const uint8_t *bytes, size_t len
 	if (begins_with(bytes, length, "\xFF\x4F\xFF\x51", 4) ||
 		begins_with(bytes, length, "\0\0\0\x0CjP  \r\n\x87\n", 12))
 		return IMAGE_CODEC_JPEG_2000;
-	if (begins_with(bytes, length, "\0\0\0\x0CJXL \r\n\x87\n", 12) || begins_with(bytes, length, "\xFF\x0A", 2))
+	if (begins_with(bytes, length, "\0\0\0\x0CJXL \r\n\x87\n", 12) ||
+		begins_with(bytes, length, "\xFF\x0A", 2))
 		return IMAGE_CODEC_JPEG_XL;
 	if (pixels->codec != IMAGE_CODEC_RLE && length >= bare && length - bare <= 1)
 		return IMAGE_CODEC_NATIVE;

@@ -47,10 +47,10 @@ read_table(struct image_frames *frames, const struct image_place *place, int ent
 	enum dicom_status status;
 	uint32_t i;
 
-	if (place->length / entry_size != count || count > MAX_FRAGMENTS ||
+	if (count == 0 || place->length / entry_size != count || count > MAX_FRAGMENTS ||
 		place->offset > frames->source->size || place->length > frames->source->size - place->offset)
 		return DICOM_OK;
-	bytes = malloc((size_t) count * entry_size);
+	bytes = calloc(count, entry_size);
 	starts = malloc((size_t) count * sizeof(*starts));
 	status = bytes && starts
 				 ? frames_source_read(frames, place->offset, (size_t) count * entry_size, bytes, error)

@@ -13,7 +13,7 @@
 enum dicom_status
 frames_fail(struct dicom_error *error, enum dicom_error_code code, const char *format, ...)
 {
-	char message[sizeof(error->message)];
+	char message[sizeof(((struct dicom_error *) NULL)->message)];
 	va_list arguments;
 
 	va_start(arguments, format);

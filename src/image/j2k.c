@@ -95,7 +95,7 @@ is_codestream(const uint8_t *bytes, size_t length)
 static enum dicom_status
 check_tiles(const uint8_t *bytes, size_t length, struct dicom_error *error)
 {
-	uint64_t width, height, across, down;
+	uint64_t width, height, across, down, tiles;
 
 	while (length > 0 && !is_codestream(bytes, length)) /* behind the boxes of a JP2 file */
 	{
@@ -110,9 +110,10 @@ check_tiles(const uint8_t *bytes, size_t length, struct dicom_error *error)
 		return codec_fail(error, DICOM_TAG_PIXEL_DATA, "JPEG 2000: tiles of no size");
 	across = (read_32(bytes + 8) + width - 1) / width;
 	down = (read_32(bytes + 12) + height - 1) / height;
-	if (across * down > 1 && across * down > length / TILE_BYTES)
+	tiles = across * down;
+	if (tiles > 1 && tiles > length / TILE_BYTES)
 		return codec_fail(error, DICOM_TAG_PIXEL_DATA, "JPEG 2000: %zu bytes cannot hold %llu tiles", length,
-						  (unsigned long long) (across * down));
+						  (unsigned long long) tiles);
 	return DICOM_OK;
 }
 
