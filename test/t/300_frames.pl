@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use DicomFile;
 use DicomTest;
 use JSON::PP;
 use Test::More;
@@ -92,6 +93,41 @@ for my $group (sort keys %groups)
 	$count += @{ $groups{$group} };
 }
 cmp_ok($count, '>', 200, "$count variants were made");
+
+# Files of 4 GB and frames of a gigapixel, with holes for pixels
+sub large_file
+{
+	my ($name, $length, %describe) = @_;
+	my $body = join '', map { element(@$_) }
+		['00280002', 'US', pack('v', 1)], ['00280004', 'CS', 'MONOCHROME2'], ['00280008', 'IS', $describe{frames}],
+		['00280010', 'US', pack('v', $describe{rows})], ['00280011', 'US', pack('v', $describe{columns})],
+		['00280100', 'US', pack('v', $describe{bits})], ['00280101', 'US', pack('v', $describe{bits})];
+
+	write_text("$dir/$name", dicom_file($body) . pack('vv', 0x7FE0, 0x0010) . 'OW' . pack('vV', 0, $length));
+	truncate "$dir/$name", (-s "$dir/$name") + $length or die "$name: $!\n";
+	return "$dir/$name";
+}
+
+sub peak_is_bounded
+{
+	my ($what, $file, $frame, $bytes) = @_;
+	my ($got) = decode('-n', $frame, $file);
+
+	is($got->{error} // $got->{bytes}, $bytes, "$what is decoded");
+	cmp_ok(($got->{peak_kib} // 1e9) * 1024, '<', $bytes + 64 * 1024 * 1024, 'in no more memory than the frame and 64 MiB');
+	return;
+}
+
+my $file = large_file('many', 8191 * 524288, rows => 512, columns => 512, bits => 16, frames => 8191);
+peak_is_bounded('the last frame of 4 GB', $file, 8191, 524288);
+SKIP:
+{
+	my ($available) = read_text('/proc/meminfo') =~ /MemAvailable: +(\d+)/;
+	skip 'less than 3 GB of memory', 4 if !$available || $available < 3 * 1024 * 1024;
+	peak_is_bounded('a gigapixel', large_file('one', 2**30, rows => 32768, columns => 32768, bits => 8, frames => 1), 1, 2**30);
+	peak_is_bounded('a gigapixel of bits', large_file('bits', 2**27, rows => 32768, columns => 32768, bits => 1, frames => 1), 1, 2**30);
+}
+unlink glob "$dir/*";
 
 # What another decoder makes of a real file's first frame, as the samples of a native file; nothing where none can.
 sub second_opinion

@@ -4,7 +4,7 @@
  *
  * usage: dicom_frame [-n NUMBER | -a] [-r] FILE
  *
- *	(nothing)	one line of JSON: what the frame is, and the SHA-256 of its samples, little endian
+ *	(nothing)	one line of JSON: what the frame is, the SHA-256 of its samples, little endian, and how much memory it took
  *	-n NUMBER	this frame, counted from 1 (1)
  *	-a			all frames, a line each
  *	-r			the samples themselves, to standard output
@@ -94,6 +94,7 @@ print_frame(const struct options *options, uint32_t number, uint32_t count, cons
 {
 	const char *name = strrchr(options->file, '/');
 	unsigned char digest[32];
+	struct rusage usage;
 	int i;
 
 	EVP_Digest(frame->samples, frame->length, digest, NULL, EVP_sha256(), NULL);
@@ -107,7 +108,8 @@ print_frame(const struct options *options, uint32_t number, uint32_t count, cons
 		frame->length);
 	for (i = 0; i < 32; i++)
 		printf("%02x", digest[i]);
-	printf("\"}\n");
+	getrusage(RUSAGE_SELF, &usage);
+	printf("\", \"peak_kib\": %ld}\n", usage.ru_maxrss);
 }
 
 static enum dicom_status
