@@ -60,7 +60,7 @@ $(EXTENSION)--$(EXTVERSION).sql: $(MODULE_SQL)
 PROGRAM_SOURCES = $(sort $(wildcard src/dicom/*.c src/store/*.c src/reader/*.c src/image/*.c src/compress/*.c))
 PROGRAM_OBJECTS = $(patsubst src/%,build/program/%.o,$(PROGRAM_SOURCES) $(wildcard src/image/*.cc))
 PROGRAM_FLAGS = -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -fstack-protector-strong \
-	-Ibuild -Isrc -MMD
+	-Ibuild -Isrc -MMD -DDICOMPRESS_VERSION='"$(EXTVERSION)"'
 PROGRAM_LIBS = -lcurl -lcrypto -lexpat -ljansson -lz -lm -lpthread -ldcmjpeg -ldcmdata -loflog -lofstd \
 	-lcharls -lopenjp2 -ljxl -ljpeg -lseccomp
 

@@ -385,6 +385,7 @@ ask_ahead(struct object *object, struct dicom_error *error)
 			return DICOM_FAILED;
 		if (piece == NULL)
 			break;
+		piece->used = ++object->uses;
 		offset = piece->offset + piece->length;
 	}
 	return DICOM_OK;

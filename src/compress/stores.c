@@ -69,22 +69,35 @@ stores_get(struct stores *stores, int place, struct store **store, struct dicom_
 }
 
 int
+stores_poll_one(struct store *store, struct pollfd *polled, int *timeout_ms)
+{
+	int descriptor = store ? store_wait_descriptor(store) : -1;
+	int timeout = store ? store_wait_timeout(store) : -1;
+
+	if (timeout >= 0 && (*timeout_ms < 0 || timeout < *timeout_ms))
+		*timeout_ms = timeout;
+	if (descriptor >= 0)
+		*polled = (struct pollfd){.fd = descriptor, .events = POLLIN};
+	return descriptor >= 0;
+}
+
+int
 stores_poll(struct stores *stores, struct pollfd *polled, int room, int *timeout_ms)
 {
 	int added = 0;
 	int i;
 
-	for (i = 0; i < stores->count; i++)
-	{
-		int descriptor = stores->open[i] ? store_wait_descriptor(stores->open[i]) : -1;
-		int timeout = stores->open[i] ? store_wait_timeout(stores->open[i]) : -1;
-
-		if (descriptor >= 0 && added < room)
-			polled[added++] = (struct pollfd){.fd = descriptor, .events = POLLIN};
-		if (timeout >= 0 && (*timeout_ms < 0 || timeout < *timeout_ms))
-			*timeout_ms = timeout;
-	}
+	for (i = 0; i < stores->count && added < room; i++)
+		added += stores_poll_one(stores->open[i], polled + added, timeout_ms);
 	return added;
+}
+
+void
+stores_work_one(struct store *store)
+{
+	/* What becomes of a request is told by its own calls. */
+	if (store && store_is_remote(store))
+		store_wait(store, 0, NULL);
 }
 
 void
@@ -92,8 +105,6 @@ stores_work(struct stores *stores)
 {
 	int i;
 
-	/* What becomes of a request is told by its own calls. */
 	for (i = 0; i < stores->count; i++)
-		if (stores->open[i] && store_is_remote(stores->open[i]))
-			store_wait(stores->open[i], 0, NULL);
+		stores_work_one(stores->open[i]);
 }

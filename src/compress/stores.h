@@ -27,4 +27,8 @@ extern int stores_poll(struct stores *stores, struct pollfd *polled, int room, i
 /* Lets every store do what it can without waiting. */
 extern void stores_work(struct stores *stores);
 
+/* The same two for one store; NULL is ignored. */
+extern int stores_poll_one(struct store *store, struct pollfd *polled, int *timeout_ms);
+extern void stores_work_one(struct store *store);
+
 #endif
