@@ -76,11 +76,12 @@ static const uint32_t image_tags[] = {
 	DICOM_TAG_PIXEL_DATA,
 };
 
-/* A look-up table of 65,536 entries of 16 bits stands inside a sequence. */
+/* A look-up table of 65,536 entries of 16 bits stands inside a sequence; functional groups of many frames are long. */
 const struct dicom_selection image_selection = {
 	.tags = image_tags,
 	.tag_count = sizeof(image_tags) / sizeof(image_tags[0]),
 	.max_value = 1 << 18,
+	.header_limit = 64 << 20,
 };
 
 /* ---- transfer syntaxes ---- */
