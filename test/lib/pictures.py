@@ -357,6 +357,7 @@ def check_samples():
     for bits in (8, 9, 10, 12, 14, 15, 16):
         check('unsigned %d bits' % bits, noise('u2', 0, (1 << bits) - 1), stored=bits)
         check('signed %d bits' % bits, noise('i2', -(1 << bits >> 1), (1 << bits >> 1) - 1), stored=bits)
+    check('some of 9 bits', noise('u2', 100, 300), stored=9)
     check('8 bits', noise('u1', 10, 240))
     check('8 bits signed', noise('i1', -100, 100))
     check('8 bits, range of the pixels', noise('u1', 10, 240), 'pixels')
