@@ -440,7 +440,7 @@ COMMENT ON FUNCTION dicom.check_profile(text) IS 'the profile of that name, rese
 /* --- rules as CSV --- */
 
 CREATE FUNCTION dicom.csv_fields(csv text)
-RETURNS TABLE (record integer, field integer, value text)
+RETURNS TABLE (line integer, field integer, value text)
 LANGUAGE plpgsql IMMUTABLE STRICT
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -448,7 +448,7 @@ DECLARE
 	part text[];
 	taken integer := 0;
 BEGIN
-	record := 1;
+	line := 1;
 	field := 1;
 	/* A field in quotes, or one without, in which a comma may stand between parentheses: number(38, 0). */
 	FOR part IN
@@ -463,14 +463,14 @@ BEGIN
 		RETURN NEXT;
 		field := field + 1;
 		IF part[4] <> ',' THEN
-			record := record + 1;
+			line := line + 1;
 			field := 1;
 		END IF;
 	END LOOP;
 	IF taken <> pg_catalog.length(csv) THEN
 		RAISE EXCEPTION 'CSV has a quote or a parenthesis that has no partner'
 			USING ERRCODE = 'invalid_text_representation',
-				DETAIL = pg_catalog.format('Record %s or the next.', record),
+				DETAIL = pg_catalog.format('Record %s or the next.', line),
 				HINT = 'Write a value that holds quotes, commas or line ends in double quotes, and each quote in it twice.';
 	END IF;
 END
@@ -479,7 +479,7 @@ REVOKE ALL ON FUNCTION dicom.csv_fields(text) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.csv_fields(text) IS 'fields of a CSV text, one by one, without blanks around them';
 
 CREATE FUNCTION dicom.mapping_of_csv(csv text)
-RETURNS TABLE (record integer, mapping dicom.anonymization_mapping)
+RETURNS TABLE (line integer, mapping dicom.anonymization_mapping)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -492,12 +492,12 @@ DECLARE
 	values jsonb;
 BEGIN
 	/* A byte order mark, and lines that are comments, are none of the data. */
-	FOR record, fields IN
-		SELECT f.record, pg_catalog.array_agg(f.value ORDER BY f.field)
+	FOR line, fields IN
+		SELECT f.line, pg_catalog.array_agg(f.value ORDER BY f.field)
 		FROM dicom.csv_fields(pg_catalog.ltrim(csv, U&'\FEFF')) f
-		GROUP BY f.record
+		GROUP BY f.line
 		HAVING pg_catalog.string_agg(f.value, '') <> '' AND NOT coalesce(pg_catalog.min(f.value) FILTER (WHERE f.field = 1) ^@ '#', false)
-		ORDER BY f.record
+		ORDER BY f.line
 	LOOP
 		IF header IS NULL THEN
 			header := ARRAY(SELECT pg_catalog.lower(h) FROM pg_catalog.unnest(fields) WITH ORDINALITY u(h, i) ORDER BY i);
@@ -513,7 +513,7 @@ BEGIN
 		END IF;
 		IF pg_catalog.cardinality(fields) > pg_catalog.cardinality(header) THEN
 			RAISE EXCEPTION 'CSV has a record of more fields than it has columns'
-				USING ERRCODE = 'invalid_text_representation', DETAIL = pg_catalog.format('Record %s.', record);
+				USING ERRCODE = 'invalid_text_representation', DETAIL = pg_catalog.format('Record %s.', line);
 		END IF;
 		SELECT pg_catalog.jsonb_object_agg(header[i], CASE WHEN header[i] = 'params' THEN v::jsonb ELSE pg_catalog.to_jsonb(v) END)
 			INTO values
@@ -553,7 +553,7 @@ BEGIN
 		SELECT
 			(c.mapping).*,
 			CASE WHEN (c.mapping).target_function ~* '^ *(legacy_)?surrogate_key *$' THEN
-				pg_catalog.row_number() OVER (PARTITION BY (c.mapping).schema_name, (c.mapping).table_name, (c.mapping).domain, (c.mapping).target_function ORDER BY c.record)
+				pg_catalog.row_number() OVER (PARTITION BY (c.mapping).schema_name, (c.mapping).table_name, (c.mapping).domain, (c.mapping).target_function ORDER BY c.line)
 			END AS place
 		FROM dicom.mapping_of_csv(csv) c
 	), gone AS (
@@ -629,3 +629,230 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION dicom.export_mapping(text) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.export_mapping(text) IS 'the rules of a profile as CSV, as dicom.load_mapping() takes it';
+
+/* --- which rows are for which table --- */
+
+CREATE FUNCTION dicom.entity_of(relation regclass)
+RETURNS text
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT o.option_value
+	FROM pg_catalog.pg_foreign_table t
+		JOIN pg_catalog.pg_foreign_server s ON s.oid = t.ftserver
+		JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'dicom_fdw',
+		pg_catalog.pg_options_to_table(t.ftoptions) o
+	WHERE t.ftrelid = relation AND o.option_name = 'entity'
+	UNION ALL
+	SELECT pg_catalog.regexp_replace(y.typname, '_row$', '')
+	FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_type y ON y.oid = c.reloftype AND y.typnamespace = 'dicom'::pg_catalog.regnamespace
+	WHERE c.oid = relation
+	LIMIT 1
+$$;
+REVOKE ALL ON FUNCTION dicom.entity_of(regclass) FROM PUBLIC;
+COMMENT ON FUNCTION dicom.entity_of(regclass) IS 'the entity that a foreign table of dicom_fdw shows, or that a table is typed by; NULL: none';
+
+CREATE FUNCTION dicom.mapped_table(relation regclass, profile text, OUT schema_name text, OUT table_name text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT m.schema_name, m.table_name
+	FROM dicom.anonymization_mapping m
+		JOIN pg_catalog.pg_class c ON c.oid = relation
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE m.profile = mapped_table.profile
+		AND ((m.schema_name, m.table_name) = (n.nspname, c.relname)
+			OR m.schema_name = 'raw' AND m.table_name IN (c.relname, dicom.entity_of(relation)))
+	ORDER BY (m.schema_name, m.table_name) = (n.nspname, c.relname) DESC, m.table_name = c.relname DESC
+	LIMIT 1
+$$;
+REVOKE ALL ON FUNCTION dicom.mapped_table(regclass, text) FROM PUBLIC;
+COMMENT ON FUNCTION dicom.mapped_table(regclass, text) IS
+	'whose rules a table goes by: its own, or those of schema raw for a table of its name, or for its entity; NULL: it has none';
+
+CREATE FUNCTION dicom.relation_of_mapping(schema_name text, table_name text)
+RETURNS oid
+LANGUAGE sql STABLE STRICT
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(
+		(SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+			WHERE n.nspname = schema_name AND c.relname = table_name AND c.relkind IN ('r', 'v', 'm', 'f', 'p')),
+		(SELECT y.typrelid FROM pg_catalog.pg_type y
+			WHERE schema_name = 'raw' AND y.typnamespace = 'dicom'::pg_catalog.regnamespace AND y.typname = table_name || '_row'),
+		(SELECT c.oid
+			FROM pg_catalog.pg_class c
+				JOIN pg_catalog.pg_foreign_table t ON t.ftrelid = c.oid
+				JOIN pg_catalog.pg_foreign_server s ON s.oid = t.ftserver
+				JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw AND w.fdwname = 'dicom_fdw'
+			WHERE schema_name = 'raw' AND c.relname = table_name
+			ORDER BY c.oid LIMIT 1))
+$$;
+REVOKE ALL ON FUNCTION dicom.relation_of_mapping(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION dicom.relation_of_mapping(text, text) IS 'the table, or row type of an entity, that a rule is for; NULL: there is none yet';
+
+CREATE FUNCTION dicom.attribute_of_column(relation oid, column_name text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(
+		(SELECT o.option_value
+			FROM pg_catalog.pg_attribute a, pg_catalog.pg_options_to_table(a.attfdwoptions) o
+			WHERE a.attrelid = relation AND a.attname = attribute_of_column.column_name AND o.option_name = 'tag'),
+		column_name)
+$$;
+REVOKE ALL ON FUNCTION dicom.attribute_of_column(oid, text) FROM PUBLIC;
+COMMENT ON FUNCTION dicom.attribute_of_column(oid, text) IS 'what names the DICOM attribute of a column: its option tag, or the column''s name';
+
+CREATE FUNCTION dicom.attribute_action(profile text, attribute text)
+RETURNS dicom.profile_attribute
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	/* (0010,0010), 00100010, PatientName and patient_name are one; of a path the last step counts. */
+	SELECT a
+	FROM dicom.profile_attribute a,
+		pg_catalog.regexp_replace(attribute, '^.*\.', '') AS l(last),
+		pg_catalog.upper(pg_catalog.regexp_replace(last, '[(), ]|\[[0-9]+\]$', '', 'g')) AS t(tag)
+	WHERE a.profile = attribute_action.profile
+		AND (pg_catalog.lower(a.keyword) = pg_catalog.lower(pg_catalog.replace(pg_catalog.regexp_replace(last, '\[[0-9]+\]$', ''), '_', ''))
+			OR t.tag ~ '^[0-9A-F]{8}$' AND t.tag ~ ('^' || pg_catalog.replace(a.tag, 'x', '.') || '$'))
+	LIMIT 1
+$$;
+REVOKE ALL ON FUNCTION dicom.attribute_action(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION dicom.attribute_action(text, text) IS 'what a profile does to a DICOM attribute, given by keyword, tag or column; NULL: PS3.15 does not list it';
+
+/* --- what is wrong with the rules --- */
+
+CREATE FUNCTION dicom.rule_width(rule text)
+RETURNS integer
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE rule
+		WHEN 'full_hash' THEN 64 WHEN 'surrogate_key' THEN 64 WHEN 'legacy_full_hash' THEN 64 WHEN 'legacy_surrogate_key' THEN 64
+		WHEN 'uid_remap' THEN 64 WHEN 'short_id' THEN 21 END
+$$;
+REVOKE ALL ON FUNCTION dicom.rule_width(text) FROM PUBLIC;
+COMMENT ON FUNCTION dicom.rule_width(text) IS 'characters of the pseudonyms that a rule makes; NULL: it makes none';
+
+CREATE FUNCTION dicom.validate_mapping(profile text DEFAULT NULL)
+RETURNS TABLE (severity text, schema_name text, table_name text, column_name text, problem text, hint text)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	chosen CONSTANT text := dicom.check_profile(profile);
+	judge CONSTANT text := (SELECT p.judged_by FROM dicom.anonymization_profile p WHERE p.profile = chosen);
+BEGIN
+	RETURN QUERY
+	WITH tables AS MATERIALIZED (
+		SELECT t.s, t.t, dicom.relation_of_mapping(t.s, t.t) AS relid
+		FROM (SELECT DISTINCT m.schema_name AS s, m.table_name AS t FROM dicom.anonymization_mapping m WHERE m.profile = chosen) t
+	), columns AS MATERIALIZED (
+		SELECT t.s, t.t, a.attname::text AS c, a.atttypid
+		FROM tables t
+			JOIN pg_catalog.pg_attribute a ON a.attrelid = t.relid AND a.attnum > 0 AND NOT a.attisdropped
+	), rules AS MATERIALIZED (
+		SELECT m.*, coalesce(nullif(m.target_function, ''), 'keep') AS rule, t.relid, c.atttypid,
+			dicom.rule_width(m.target_function) AS width,
+			CASE WHEN m.target_type <> '' THEN dicom.target_type(m.target_type) END AS type,
+			dicom.attribute_of_column(t.relid, m.column_name) AS attribute
+		FROM dicom.anonymization_mapping m
+			JOIN tables t ON (t.s, t.t) = (m.schema_name, m.table_name)
+			LEFT JOIN columns c ON (c.s, c.t, c.c) = (m.schema_name, m.table_name, m.column_name)
+		WHERE m.profile = chosen
+	), found AS (
+		SELECT 'warning' AS severity, t.s, t.t, NULL::text AS c, 'there is no such table yet' AS problem,
+			'Perhaps you meant "' || dicom.closest_match(t.t, ARRAY['patients', 'devices', 'studies', 'series', 'images']) || '".' AS hint
+		FROM tables t WHERE t.relid IS NULL
+		UNION ALL
+		SELECT 'error', r.schema_name, r.table_name, r.column_name, 'the table has no such column',
+			'Perhaps you meant "' || dicom.closest_match(r.column_name, ARRAY(SELECT c.c FROM columns c WHERE (c.s, c.t) = (r.schema_name, r.table_name))) || '".'
+		FROM rules r WHERE r.relid IS NOT NULL AND r.atttypid IS NULL
+		UNION ALL
+		SELECT 'error', r.schema_name, r.table_name, r.column_name, e.problem,
+			'See dicom.anonymization_rules() for the rules and their parameters.'
+		FROM rules r, dicom.rule_error(r.rule, dicom.rule_parameters(r.rule, r.domain, r.params, r.null_policy)) e(problem)
+		WHERE r.rule <> 'anonymize_dataset' AND e.problem IS NOT NULL
+		UNION ALL
+		SELECT CASE WHEN r.type ~ '^character' THEN 'warning' ELSE 'error' END, r.schema_name, r.table_name, r.column_name,
+			CASE WHEN r.type ~ '^character' THEN pg_catalog.format('%s gives %s characters, which %s is too short for: it is widened, for cut they would not join', r.rule, r.width, r.type)
+				ELSE pg_catalog.format('%s gives text, which is no %s', r.rule, r.type) END,
+			CASE WHEN r.rule = 'uid_remap' OR r.rule ~ '^legacy' THEN 'Leave target_type empty, or write varchar(64).'
+				ELSE 'Leave target_type empty, write varchar(64), or use short_id, which gives 21 characters.' END
+		FROM rules r
+		WHERE r.type <> 'text' AND r.width IS NOT NULL
+			AND coalesce(pg_catalog.substring(r.type, '^character.*\(([0-9]+)\)$')::integer, CASE WHEN r.type ~ '^(character varying|text)(\[\])?$' THEN r.width ELSE 0 END) < r.width
+		UNION ALL
+		SELECT 'error', r.schema_name, r.table_name, r.column_name,
+			pg_catalog.format('domain "%s" goes through %s here, and through %s in %s: its values no longer join', r.domain, r.rule, o.rule, o.place),
+			'Give both the same rule and type, or another domain to one.'
+		FROM rules r
+			CROSS JOIN LATERAL (
+				SELECT o.rule, o.table_name || '.' || o.column_name AS place
+				FROM rules o
+				WHERE o.domain = r.domain AND o.width IS NOT NULL AND o.rule <> 'uid_remap'
+					AND (o.rule, o.null_policy, o.params) IS DISTINCT FROM (r.rule, r.null_policy, r.params)
+				ORDER BY o.schema_name, o.table_name, o.column_name
+				LIMIT 1) o
+		WHERE r.width IS NOT NULL AND r.rule <> 'uid_remap'
+		UNION ALL
+		SELECT 'warning', r.schema_name, r.table_name, r.column_name,
+			pg_catalog.format('it goes through %s here, and through %s in %s: the two no longer join', r.rule, o.rule, o.table_name),
+			'Columns that join must have one rule and one domain.'
+		FROM rules r
+			JOIN rules o ON o.column_name = r.column_name AND o.table_name <> r.table_name AND o.schema_name = r.schema_name
+				AND (o.rule, CASE WHEN o.rule <> 'uid_remap' THEN o.domain END) IS DISTINCT FROM (r.rule, CASE WHEN r.rule <> 'uid_remap' THEN r.domain END)
+				AND o.domain IS DISTINCT FROM r.domain
+		WHERE r.width IS NOT NULL AND o.width IS NOT NULL
+		UNION ALL
+		SELECT 'warning', r.schema_name, r.table_name, r.column_name,
+			CASE WHEN (a.entry).tag IS NULL THEN 'it is kept, and is a private attribute, which PS3.15 removes'
+				ELSE pg_catalog.format('it is kept, and PS3.15 acts on %s: %s', (a.entry).keyword, (a.entry).action) END,
+			CASE WHEN (a.entry).rule IS NULL THEN 'Use remove.' ELSE pg_catalog.format('Profile %s has %s.', judge, (a.entry).rule) END
+		FROM rules r, LATERAL (SELECT dicom.attribute_action(judge, r.attribute) AS entry OFFSET 0) a
+		WHERE r.rule = 'keep' AND ((a.entry).action !~ 'K' OR (a.entry).tag IS NULL AND r.attribute ~ '^\([0-9A-Fa-f]{3}[13579bdfBDF],')
+		UNION ALL
+		SELECT 'warning', r.schema_name, r.table_name, r.column_name, 'it is a date that is kept beside dates that are shifted: the two together give the shift away',
+			'Use date_shift, or remove.'
+		FROM rules r
+		WHERE r.rule = 'keep' AND r.atttypid IN ('date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
+			AND EXISTS (SELECT FROM rules o WHERE o.rule = 'date_shift')
+		UNION ALL
+		SELECT 'error', r.schema_name, r.table_name, r.column_name, pg_catalog.format('%s is not for %s', r.rule, pg_catalog.format_type(r.atttypid, NULL)),
+			CASE r.rule WHEN 'anonymize_dataset' THEN 'It is for jsonb columns that hold a sequence.' ELSE 'It is for dates, times and texts.' END
+		FROM rules r
+		WHERE r.rule = 'anonymize_dataset' AND r.atttypid <> 'jsonb'::regtype
+			OR r.rule IN ('date_shift', 'date_truncate') AND r.atttypid <> ALL (ARRAY['date'::regtype, 'time'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype, 'text'::regtype, 'varchar'::regtype])
+			OR r.rule = 'generalize_number' AND r.atttypid <> ALL (ARRAY['int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype, 'text'::regtype, 'varchar'::regtype])
+		UNION ALL
+		SELECT 'warning', r.schema_name, r.table_name, NULL,
+			CASE WHEN h.study THEN 'dates are shifted by their study, for there is no patient_id: intervals between studies are not kept'
+				ELSE 'dates cannot be shifted, for there is neither patient_id nor study_instance_uid: they become NULL' END,
+			'Add patient_id and issuer_of_patient_id to the raw table.'
+		FROM (SELECT DISTINCT r.schema_name, r.table_name FROM rules r WHERE r.rule = 'date_shift' AND r.relid IS NOT NULL) r,
+			LATERAL (SELECT
+				EXISTS (SELECT FROM columns c WHERE (c.s, c.t, c.c) = (r.schema_name, r.table_name, 'patient_id')) AS patient,
+				EXISTS (SELECT FROM columns c WHERE (c.s, c.t, c.c) = (r.schema_name, r.table_name, 'study_instance_uid')) AS study) h
+		WHERE NOT h.patient
+		UNION ALL
+		SELECT 'warning', r.schema_name, r.table_name, r.column_name, pg_catalog.format('place %s of surrogate key "%s" is taken twice', r.key_ordinal, r.domain), 'Number the columns of the key in key_ordinal.'
+		FROM rules r
+		WHERE r.rule ~ 'surrogate_key$' AND EXISTS (
+			SELECT FROM rules o
+			WHERE (o.schema_name, o.table_name, o.domain, o.key_ordinal) = (r.schema_name, r.table_name, r.domain, r.key_ordinal) AND o.column_name <> r.column_name)
+		UNION ALL
+		SELECT 'notice', c.s, c.t, c.c, 'it has no rule, and so is removed', 'Give it a rule; an empty one keeps it.'
+		FROM columns c
+		WHERE NOT EXISTS (SELECT FROM rules r WHERE (r.schema_name, r.table_name, r.column_name) = (c.s, c.t, c.c))
+	)
+	SELECT f.* FROM found f
+	ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'notice'], f.severity), f.s, f.t, f.c, f.problem;
+END
+$$;
+REVOKE ALL ON FUNCTION dicom.validate_mapping(text) FROM PUBLIC;
+COMMENT ON FUNCTION dicom.validate_mapping(text) IS
+	'what is wrong with the rules of a profile (research by default): error, it does not do what it says; warning, it may identify or not join; notice, a column is removed for want of a rule';
