@@ -46,6 +46,9 @@ extern void deid_key_wipe(struct deid_key *key);
 /* Zeroes memory in a way that no compiler leaves out. */
 extern void deid_wipe(void *memory, size_t size);
 
+/* The small letter of a capital of Latin 1, Latin Extended-A, Greek or Cyrillic; other code points stay. ASCII is not asked for. */
+extern unsigned deid_small_letter(unsigned code_point);
+
 /* The value without the padding behind it: blanks and NULs. */
 extern struct deid_text deid_unpadded(struct deid_text value);
 

@@ -21,10 +21,9 @@
  *	generalize_zip3
  *	clean_text			known (many), words: clinical or any
  *	dummy				vr
- *	legacy_full_hash	salt
- *	legacy_surrogate_key	salt
+ *	legacy_full_hash, legacy_surrogate_key: salt
  *
- * Padding is taken off the end first. Errors: INVALID_OPTION for a rule or parameter that makes no sense, CREDENTIALS for a keyed
+ * Padding is taken off the end first, but for the legacy rules. Errors: INVALID_OPTION for a rule or parameter that makes no sense, CREDENTIALS for a keyed
  * rule without a key, MEMORY; none holds a value.
  */
 #ifndef DEID_RULE_H
@@ -32,6 +31,7 @@
 
 #include "../dicom/buffer.h"
 #include "../dicom/error.h"
+#include "clean.h"
 #include "derive.h"
 
 enum deid_rule_kind
@@ -68,24 +68,23 @@ struct deid_rule
 {
 	enum deid_rule_kind kind;
 	char domain[DEID_DOMAIN_MAX + 1];
-	bool hash_null;	   /* null_policy marker: NULL and empty values are hashed like any other */
-	bool clean_any;	   /* clean_text: words need not be clinical ones */
-	bool by_year;	   /* date_truncate */
-	int min_weeks;	   /* date_shift */
+	bool hash_null; /* null_policy marker: NULL and empty values are hashed like any other */
+	bool clean_any; /* clean_text: words need not be clinical ones */
+	bool by_year;   /* date_truncate */
+	int min_weeks;  /* date_shift */
 	int max_weeks;
-	double step;	   /* generalize_number */
-	char vr[3];		   /* dummy */
-	char *salt;		   /* legacy rules */
-	char **known;	   /* clean_text: to be removed wherever they stand */
-	size_t known_count;
+	double step;             /* generalize_number */
+	char vr[3];              /* dummy */
+	char *salt;              /* legacy rules */
+	struct deid_known known; /* clean_text: to be removed wherever they stand; owned */
 };
 
 /* What a rule did that somebody may want to know of. */
 struct deid_counts
 {
-	uint64_t unreadable;	/* dates, ages, numbers that could not be read: NULL now */
+	uint64_t unreadable;    /* dates, ages, numbers that could not be read: NULL now */
 	uint64_t study_shifted; /* dates shifted by their study, there being no patient id */
-	uint64_t unshifted;		/* dates with neither: NULL now */
+	uint64_t unshifted;     /* dates with neither: NULL now */
 };
 
 /* Whose value it is. Zero-initialise; one per row or data set, for the shift is worked out once. */
@@ -95,8 +94,7 @@ struct deid_context
 	struct deid_text patient_id;
 	struct deid_text issuer;
 	struct deid_text study_instance_uid; /* stands in where there is no patient id */
-	const struct deid_text *known;		 /* what clean_text removes too: names and ids of the same row or data set */
-	size_t known_count;
+	struct deid_known known;    /* what clean_text removes too: names and ids of the same row or data set */
 	struct deid_counts *counts; /* may be NULL */
 
 	/* private: the shift that holds for patient, issuer and range */
@@ -106,7 +104,7 @@ struct deid_context
 	int shift_days;
 };
 
-/* Fills *rule, which deid_rule_free() empties; domain is required by rules that hash. */
+/* Fills *rule, which deid_rule_free() empties, even after a failure. Rules that hash must be given a domain. An empty name is keep. */
 extern enum dicom_status deid_rule_parse(struct deid_rule *rule, const char *name,
 										 const struct deid_parameter *parameters, size_t count,
 										 struct dicom_error *error);
@@ -119,9 +117,9 @@ extern enum dicom_status deid_rule_apply(const struct deid_rule *rule, struct de
 										 struct deid_text value, struct dicom_buffer *out, bool *absent,
 										 struct dicom_error *error);
 
-/* The same of surrogate keys of several parts; of other rules the first part is taken. */
+/* The same of surrogate keys of several parts, whose padding is taken off in place; other rules take the first part. */
 extern enum dicom_status deid_rule_apply_parts(const struct deid_rule *rule, struct deid_context *context,
-											   const struct deid_text *parts, size_t count,
+											   struct deid_text *parts, size_t count,
 											   struct dicom_buffer *out, bool *absent,
 											   struct dicom_error *error);
 
@@ -145,7 +143,7 @@ extern const struct deid_rule_entry *deid_rule_entry(size_t i);
 /* True where `parameter` is one that this rule takes. */
 extern bool deid_rule_takes(enum deid_rule_kind kind, const char *parameter);
 
-/* The value that a dummy of this VR has, '' where none can be made; NULL for a VR that does not exist. */
+/* The value that a dummy of this VR has; NULL for one that has no text, or does not exist. */
 extern const char *deid_dummy(const char *vr);
 
 #endif
