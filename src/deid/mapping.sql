@@ -313,7 +313,8 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	SELECT * INTO now FROM dicom.rules_of_profile(head.profile);
-	IF CASE changed WHEN 'anonymization_mapping' THEN head.mapping_hash = now.mapping_hash ELSE head.attributes_hash = now.attributes_hash END THEN
+	IF (changed = 'anonymization_mapping' AND head.mapping_hash = now.mapping_hash)
+		OR (changed = 'profile_attribute' AND head.attributes_hash = now.attributes_hash) THEN
 		RETURN head.version;
 	END IF;
 	INSERT INTO dicom.anonymization_mapping_version (profile, version, content_hash, mapping, attributes)
@@ -350,17 +351,19 @@ BEGIN
 		PERFORM dicom.record_profile(profiles[i], TG_TABLE_NAME);
 		CONTINUE WHEN TG_OP NOT IN ('INSERT', 'UPDATE') OR TG_TABLE_NAME <> 'anonymization_mapping';
 		SELECT pg_catalog.count(*) AS findings,
-			pg_catalog.string_agg(v.table_name || '.' || v.column_name || ': ' || v.problem, E'\n' ORDER BY v.place) FILTER (WHERE v.place <= 5) AS text
+			pg_catalog.string_agg(pg_catalog.concat_ws('.', v.table_name, v.column_name) || ': ' || v.problem, E'\n' ORDER BY v.place) FILTER (WHERE v.place <= 5) AS text
 			INTO told
 			FROM (
 				SELECT v.table_name, v.column_name, v.problem, pg_catalog.row_number() OVER (ORDER BY v.severity, v.table_name, v.column_name, v.problem) AS place
 				FROM dicom.validate_mapping(profiles[i]) v
 				WHERE v.severity <> 'notice'
-					AND (v.schema_name, v.table_name, v.column_name) IN (SELECT c.schema_name, c.table_name, c.column_name FROM changed c WHERE c.profile = profiles[i])
+					AND EXISTS (
+						SELECT FROM changed c
+						WHERE (c.profile, c.schema_name, c.table_name) = (profiles[i], v.schema_name, v.table_name) AND c.column_name = coalesce(v.column_name, c.column_name))
 			) v;
 		IF told.findings > 0 THEN
 			RAISE WARNING 'rules of profile "%" want to be looked at: %', profiles[i], told.findings
-				USING ERRCODE = 'warning', DETAIL = told.text || CASE WHEN told.findings > 5 THEN E'\n...' ELSE '' END,
+				USING ERRCODE = '01000', DETAIL = told.text || CASE WHEN told.findings > 5 THEN E'\n...' ELSE '' END,
 					HINT = pg_catalog.format('SELECT * FROM dicom.validate_mapping(%L);', profiles[i]);
 		END IF;
 	END LOOP;
@@ -455,7 +458,8 @@ BEGIN
 		SELECT pg_catalog.regexp_matches(csv,
 			'(([ \t]*"((?:[^"]|"")*)"[ \t]*|(?:[^,"()\r\n]|\([^()\r\n]*\))*)(,|\r\n|\n|\r|$))', 'g')
 	LOOP
-		EXIT WHEN part[1] = '';
+		/* What no field can begin with is passed over by the search, but not by us. */
+		EXIT WHEN part[1] = '' OR pg_catalog.substr(csv, taken + 1, pg_catalog.length(part[1])) <> part[1];
 		taken := taken + pg_catalog.length(part[1]);
 		value := CASE
 			WHEN part[3] IS NOT NULL THEN pg_catalog.replace(part[3], '""', '"')
@@ -470,7 +474,7 @@ BEGIN
 	IF taken <> pg_catalog.length(csv) THEN
 		RAISE EXCEPTION 'CSV has a quote or a parenthesis that has no partner'
 			USING ERRCODE = 'invalid_text_representation',
-				DETAIL = pg_catalog.format('Record %s or the next.', line),
+				DETAIL = pg_catalog.format('Record %s, field %s.', line, field),
 				HINT = 'Write a value that holds quotes, commas or line ends in double quotes, and each quote in it twice.';
 	END IF;
 END
@@ -814,7 +818,7 @@ BEGIN
 				ELSE pg_catalog.format('it is kept, and PS3.15 acts on %s: %s', (a.entry).keyword, (a.entry).action) END,
 			CASE WHEN (a.entry).rule IS NULL THEN 'Use remove.' ELSE pg_catalog.format('Profile %s has %s.', judge, (a.entry).rule) END
 		FROM rules r, LATERAL (SELECT dicom.attribute_action(judge, r.attribute) AS entry OFFSET 0) a
-		WHERE r.rule = 'keep' AND ((a.entry).action !~ 'K' OR (a.entry).tag IS NULL AND r.attribute ~ '^\([0-9A-Fa-f]{3}[13579bdfBDF],')
+		WHERE r.rule = 'keep' AND ((a.entry).action !~ 'K' AND (a.entry).rule <> 'keep' OR (a.entry).tag IS NULL AND r.attribute ~ '^\([0-9A-Fa-f]{3}[13579bdfBDF],')
 		UNION ALL
 		SELECT 'warning', r.schema_name, r.table_name, r.column_name, 'it is a date that is kept beside dates that are shifted: the two together give the shift away',
 			'Use date_shift, or remove.'

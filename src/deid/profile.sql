@@ -42,8 +42,9 @@ AS $$
 DECLARE
 	judge CONSTANT text := dicom.dataset_profile(dicom.check_profile(profile));
 	chosen CONSTANT text := dicom.check_profile(mapping);
-	mapped CONSTANT record := dicom.mapped_table(relation, chosen);
+	mapped record;
 BEGIN
+	SELECT * INTO mapped FROM dicom.mapped_table(relation, chosen);
 	RETURN QUERY
 	SELECT
 		c.attname,

@@ -95,31 +95,35 @@ RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	/* SQL for (name, value) of columns; of JSON each scalar in it. */
-	SELECT pg_catalog.string_agg(pg_catalog.format(
-		CASE WHEN a.atttypid IN ('jsonb'::regtype, 'json'::regtype)
-			THEN $f$SELECT %1$L AS name, j.v #>> '{}' AS value FROM %2$s AS r, pg_catalog.jsonb_path_query(r.%3$I::jsonb, '$.** ? (@.type() == "string" || @.type() == "number")') AS j(v)$f$
-			ELSE $f$SELECT %1$L AS name, %4$s AS value FROM %2$s AS r$f$ END,
-		a.attname, relation, a.attname,
-		dicom.dicom_text(pg_catalog.format('r.%I', a.attname), CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE a.atttypid END::regtype)), E'\nUNION\n')
-	FROM pg_catalog.pg_attribute a
-		JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
-	WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (columns)
+	/* SQL for (name, value) of columns; of JSON each scalar in it, of an array each element. */
+	SELECT pg_catalog.string_agg(pg_catalog.format('SELECT %L AS name, %s', a.attname, CASE
+			WHEN a.type IN ('jsonb'::regtype, 'json'::regtype) THEN pg_catalog.format(
+				$f$j.v #>> '{}' AS value FROM %s AS r, pg_catalog.jsonb_path_query(%s::jsonb, '$.** ? (@.type() == "string" || @.type() == "number")') AS j(v)$f$, relation, a.col)
+			WHEN a.type::text LIKE '%[]' THEN pg_catalog.format('%s AS value FROM %s AS r, pg_catalog.unnest(%s) AS e(v)',
+				dicom.dicom_text('e.v', pg_catalog.replace(a.type::text, '[]', '')::regtype), relation, a.col)
+			ELSE pg_catalog.format('%s AS value FROM %s AS r', dicom.dicom_text(a.col, a.type), relation) END), E'\nUNION\n')
+	FROM (
+		SELECT a.attname, pg_catalog.format('r.%I', a.attname) AS col, CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE a.atttypid END::regtype AS type
+		FROM pg_catalog.pg_attribute a
+			JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
+		WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (columns)
+	) a
 $$;
 REVOKE ALL ON FUNCTION dicom.residual_texts(regclass, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.residual_texts(regclass, text[]) IS 'SQL for the values of columns as text';
 
 CREATE FUNCTION dicom.scan_residual(derived regclass, source regclass, profile text DEFAULT NULL, min_length integer DEFAULT 4)
-RETURNS TABLE (derived_column text, source_column text, rule text, raw_values bigint, equal bigint, inside bigint)
+RETURNS TABLE (derived_column text, source_column text, rule text, raw_values bigint, whole bigint, inside bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	chosen CONSTANT text := dicom.check_profile(profile);
-	mapped CONSTANT record := dicom.mapped_table(source, chosen);
+	mapped record;
 	hidden jsonb;
 	seen text[];
 BEGIN
+	SELECT * INTO mapped FROM dicom.mapped_table(source, chosen);
 	/* What a rule keeps, or keeps a clean part of, is not looked for: it may be there. Times are not shifted. */
 	hidden := (
 		SELECT pg_catalog.jsonb_object_agg(a.attname, coalesce(m.target_function, 'remove'))

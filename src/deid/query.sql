@@ -19,17 +19,19 @@ COMMENT ON FUNCTION dicom.castable(text, regtype) IS 'whether a text can be read
 CREATE FUNCTION dicom.anonymize_sequence(items jsonb, patient_id text, issuer text, study_instance_uid text, profile text DEFAULT 'research',
 	epoch integer DEFAULT NULL)
 RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
 	/* The items of whatever sequence, and who the patient is, as a data set; PS3.15 does not list this sequence itself. */
-	SELECT CASE WHEN items IS NOT NULL THEN dicom.anonymize_dataset(
+	RETURN CASE WHEN items IS NOT NULL THEN dicom.anonymize_dataset(
 		pg_catalog.jsonb_build_object(
 			'00100020', pg_catalog.jsonb_build_object('vr', 'LO', 'Value', pg_catalog.jsonb_build_array(patient_id)),
 			'00100021', pg_catalog.jsonb_build_object('vr', 'LO', 'Value', pg_catalog.jsonb_build_array(issuer)),
 			'0020000D', pg_catalog.jsonb_build_object('vr', 'UI', 'Value', pg_catalog.jsonb_build_array(study_instance_uid)),
 			'52009229', pg_catalog.jsonb_build_object('vr', 'SQ', 'Value', items)),
-		profile, epoch) #> '{52009229,Value}' END
+		profile, epoch) #> '{52009229,Value}' END;
+END
 $$;
 REVOKE ALL ON FUNCTION dicom.anonymize_sequence(jsonb, text, text, text, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.anonymize_sequence(jsonb, text, text, text, text, integer) IS
@@ -219,7 +221,7 @@ BEGIN
 			END IF;
 		WHEN 'generalize_number' THEN
 			IF type IN ('float4'::regtype, 'float8'::regtype) THEN
-				expression := pg_catalog.format('dicom.generalize_number(%s::double precision, %s)', col, (mapping.params ->> 'step')::double precision);
+				expression := pg_catalog.format('dicom.generalize_number(%s, %s)', col || CASE WHEN type = 'float4'::regtype THEN '::double precision' ELSE '' END, (mapping.params ->> 'step')::double precision);
 				result := 'float8';
 			ELSIF type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype) THEN
 				expression := pg_catalog.format('dicom.generalize_number(%s::numeric, %s)', col, (mapping.params ->> 'step')::numeric);
@@ -258,10 +260,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	chosen CONSTANT text := dicom.check_profile(profile);
-	mapped CONSTANT record := dicom.mapped_table(relation, chosen);
+	mapped record;
 	source record;
 	applied record;
 BEGIN
+	SELECT * INTO mapped FROM dicom.mapped_table(relation, chosen);
 	IF mapped.table_name IS NULL THEN
 		RAISE EXCEPTION 'profile "%" has no rules for table "%"', chosen, relation
 			USING ERRCODE = 'undefined_object',
