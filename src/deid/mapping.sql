@@ -229,9 +229,9 @@ DECLARE
 	shared jsonb;
 	problem text;
 BEGIN
-	NEW.schema_name := pg_catalog.btrim(NEW.schema_name);
-	NEW.table_name := pg_catalog.btrim(NEW.table_name);
-	NEW.column_name := pg_catalog.btrim(NEW.column_name);
+	NEW.schema_name := coalesce(pg_catalog.btrim(NEW.schema_name), '');
+	NEW.table_name := coalesce(pg_catalog.btrim(NEW.table_name), '');
+	NEW.column_name := coalesce(pg_catalog.btrim(NEW.column_name), '');
 	NEW.target_function := coalesce(pg_catalog.lower(pg_catalog.btrim(NEW.target_function)), '');
 	NEW.target_type := coalesce(pg_catalog.btrim(NEW.target_type), '');
 	NEW.params := coalesce(NEW.params, '{}');
@@ -818,7 +818,7 @@ BEGIN
 				ELSE pg_catalog.format('it is kept, and PS3.15 acts on %s: %s', (a.entry).keyword, (a.entry).action) END,
 			CASE WHEN (a.entry).rule IS NULL THEN 'Use remove.' ELSE pg_catalog.format('Profile %s has %s.', judge, (a.entry).rule) END
 		FROM rules r, LATERAL (SELECT dicom.attribute_action(judge, r.attribute) AS entry OFFSET 0) a
-		WHERE r.rule = 'keep' AND ((a.entry).action !~ 'K' AND (a.entry).rule <> 'keep' OR (a.entry).tag IS NULL AND r.attribute ~ '^\([0-9A-Fa-f]{3}[13579bdfBDF],')
+		WHERE r.rule = 'keep' AND ((a.entry).action !~ 'K' AND ((a.entry).rule <> 'keep' OR r.atttypid = 'jsonb'::regtype) OR (a.entry).tag IS NULL AND r.attribute ~ '^\([0-9A-Fa-f]{3}[13579bdfBDF],')
 		UNION ALL
 		SELECT 'warning', r.schema_name, r.table_name, r.column_name, 'it is a date that is kept beside dates that are shifted: the two together give the shift away',
 			'Use date_shift, or remove.'

@@ -61,8 +61,11 @@ BEGIN
 			ELSE 'weaker' END
 	FROM (
 		SELECT a.attname, a.attnum, l.attribute, e.entry,
-			/* What PS3.15 does not list is kept; what is no attribute of DICOM at all, like the name of the file, is nothing to keep. */
-			coalesce((e.entry).rule, CASE WHEN a.attname IN ('filename', 'key') OR l.attribute ~ '^\([0-9A-Fa-f]{3}[13579bdfBDF],' THEN 'remove' ELSE 'keep' END) AS wanted,
+			/* What PS3.15 does not list is kept; the name of the file is no attribute, but may identify. */
+			coalesce((e.entry).rule, CASE
+				WHEN l.attribute ~ '^\([0-9A-Fa-f]{3}[13579bdfBDF],' THEN 'remove'
+				WHEN a.attname IN ('filename', 'key') THEN 'full_hash'
+				ELSE 'keep' END) AS wanted,
 			coalesce((SELECT coalesce(nullif(m.target_function, ''), 'keep')
 				FROM dicom.anonymization_mapping m
 				WHERE (m.profile, m.schema_name, m.table_name, m.column_name) = (chosen, mapped.schema_name, mapped.table_name, a.attname)), 'remove') AS done
