@@ -14,6 +14,7 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "funcapi.h"
@@ -53,7 +54,7 @@ struct recorded_epoch
 	bool is_active;
 };
 
-/* What a snapshot sees is told by these: with equal ones nothing can have changed. */
+/* What a snapshot sees is told by these: with equal ones, in one transaction, nothing can have changed. */
 struct seen
 {
 	TransactionId xmin;
@@ -181,6 +182,20 @@ wipe_at_exit(int code, Datum arg)
 	keyring_memory_wipe(keyring.memory);
 }
 
+/* What a transaction saw of its own changes is not told by the snapshot of the next. */
+static void
+end_of_transaction(XactEvent event, void *arg)
+{
+	keyring.is_current = false;
+}
+
+static void
+end_of_subtransaction(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		keyring.is_current = false;
+}
+
 static void
 prepare_memory(void)
 {
@@ -191,6 +206,8 @@ prepare_memory(void)
 	if (!keyring.memory)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	on_proc_exit(wipe_at_exit, 0);
+	RegisterXactCallback(end_of_transaction, NULL);
+	RegisterSubXactCallback(end_of_subtransaction, NULL);
 }
 
 static void
@@ -404,7 +421,7 @@ is_seen(Snapshot snapshot)
 
 	return keyring.is_current && seen->xmin == snapshot->xmin && seen->xmax == snapshot->xmax &&
 		   seen->command == snapshot->curcid && seen->count == snapshot->xcnt &&
-		   seen->subtransaction_count == snapshot->subxcnt && !snapshot->suboverflowed &&
+		   seen->subtransaction_count == snapshot->subxcnt &&
 		   memcmp(seen->running, snapshot->xip, snapshot->xcnt * sizeof(TransactionId)) == 0 &&
 		   (snapshot->subxcnt == 0 || memcmp(seen->running + snapshot->xcnt, snapshot->subxip,
 											 snapshot->subxcnt * sizeof(TransactionId)) == 0);

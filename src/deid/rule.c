@@ -242,10 +242,12 @@ check_required(const struct deid_rule *rule, const struct deid_parameter *parame
 					  entries[rule->kind].name, required);
 }
 
-/* Whole weeks within the days. */
-static enum dicom_status
-set_weeks(struct deid_rule *rule, int min_days, int max_days, struct dicom_error *error)
+enum dicom_status
+deid_rule_set_range(struct deid_rule *rule, int min_days, int max_days, struct dicom_error *error)
 {
+	if (min_days < 1 || min_days > MAX_SHIFT_DAYS || max_days < 1 || max_days > MAX_SHIFT_DAYS)
+		return dicom_fail(error, DICOM_ERROR_INVALID_OPTION,
+						  "\"min_days\" and \"max_days\" must be from 1 to %d", MAX_SHIFT_DAYS);
 	rule->min_weeks = (min_days + 6) / 7;
 	rule->max_weeks = max_days / 7;
 	if (rule->min_weeks > rule->max_weeks)
@@ -311,7 +313,7 @@ deid_rule_parse(struct deid_rule *rule, const char *name, const struct deid_para
 			return DICOM_FAILED;
 	if (check_required(rule, parameters, count, error) != DICOM_OK)
 		return DICOM_FAILED;
-	return set_weeks(rule, min_days, max_days, error);
+	return deid_rule_set_range(rule, min_days, max_days, error);
 }
 
 void

@@ -110,6 +110,10 @@ extern enum dicom_status deid_rule_parse(struct deid_rule *rule, const char *nam
 										 struct dicom_error *error);
 extern void deid_rule_free(struct deid_rule *rule);
 
+/* Sets by how much date_shift shifts: whole weeks from min_days to max_days, 1 to 36525. INVALID_OPTION where there is none. */
+extern enum dicom_status deid_rule_set_range(struct deid_rule *rule, int min_days, int max_days,
+											 struct dicom_error *error);
+
 /*
  * Applies a rule. The result is appended to `out` unless *absent. `out` of a kept value is the value itself, without padding.
  */
