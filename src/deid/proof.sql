@@ -138,7 +138,7 @@ BEGIN
 	END IF;
 	/*
 	 * Letters and digits alone are compared, in lower case (of other scripts whatever is no blank or punctuation of ASCII). A value of eight and more may stand anywhere; a shorter one, which a hash may hold
-	 * by chance, only as a word of its own. Of a name in parts each part is looked for too.
+	 * by chance, only as words of their own. Of a name in parts each part is looked for too.
 	 */
 	RETURN QUERY EXECUTE pg_catalog.format($query$
 		WITH raw_values AS MATERIALIZED (
@@ -154,9 +154,13 @@ BEGIN
 			FROM (%2$s) d
 			WHERE d.value <> ''
 		), words AS MATERIALIZED (
-			SELECT DISTINCT t.name, w.word
-			FROM texts t, pg_catalog.regexp_split_to_table(t.text, $3) AS w(word)
-			WHERE pg_catalog.octet_length(w.word) >= $1
+			SELECT DISTINCT t.name, t.value, w.word
+			FROM texts t,
+				LATERAL (SELECT pg_catalog.regexp_split_to_array(t.text, $3) AS parts OFFSET 0) p,
+				pg_catalog.generate_series(1, pg_catalog.cardinality(p.parts)) AS first,
+				pg_catalog.generate_series(first, least(first + 5, pg_catalog.cardinality(p.parts))) AS last,
+				LATERAL (SELECT pg_catalog.array_to_string(p.parts[first:last], '') AS word OFFSET 0) w
+			WHERE pg_catalog.octet_length(w.word) >= $1 AND pg_catalog.length(w.word) < 8
 		), pieces AS (
 			SELECT t.name, t.value, pg_catalog.substr(t.value, i, 8) AS piece
 			FROM texts t, pg_catalog.generate_series(1, pg_catalog.length(t.value) - 7) AS i
@@ -165,14 +169,14 @@ BEGIN
 			FROM raw_values v JOIN texts t ON t.value = v.value
 			UNION ALL
 			SELECT w.name, v.name, v.value, false
-			FROM raw_values v JOIN words w ON w.word = v.value
+			FROM raw_values v JOIN words w ON w.word = v.value AND w.value <> v.value
 			UNION ALL
 			SELECT p.name, v.name, v.value, false
-			FROM raw_values v JOIN pieces p ON p.piece = pg_catalog.left(v.value, 8)
+			FROM raw_values v JOIN pieces p ON p.piece = pg_catalog.left(v.value, 8) AND p.value <> v.value
 			WHERE pg_catalog.length(v.value) >= 8 AND pg_catalog.strpos(p.value, v.value) > 0
 			UNION ALL
 			SELECT t.name, v.name, v.value, false
-			FROM raw_values v JOIN texts t ON pg_catalog.strpos(t.value, v.value) > 0
+			FROM raw_values v JOIN texts t ON pg_catalog.strpos(t.value, v.value) > 0 AND t.value <> v.value
 			WHERE v.value ~ '[^ -~]' AND t.value ~ '[^ -~]'
 		)
 		SELECT f.derived, f.source, $2 ->> f.source,
