@@ -14,7 +14,6 @@
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "funcapi.h"
@@ -26,11 +25,11 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "../pg/command.h"
 #include "../pg/settings.h"
+#include "../pg/snapshot_mark.h"
 #include "keyring.h"
 #include "keyring_text.h"
 
@@ -54,18 +53,6 @@ struct recorded_epoch
 	bool is_active;
 };
 
-/* What a snapshot sees is told by these: with equal ones, in one transaction, nothing can have changed. */
-struct seen
-{
-	TransactionId xmin;
-	TransactionId xmax;
-	CommandId command;
-	uint32 count;
-	int32 subtransaction_count;
-	TransactionId *running; /* both kinds, one after the other */
-	uint32 room;
-};
-
 static struct
 {
 	struct keyring_memory *memory;
@@ -73,8 +60,7 @@ static struct
 	struct source source;
 	struct recorded_epoch *recorded;
 	int recorded_count;
-	struct seen seen;
-	bool is_current; /* as of `seen` */
+	struct snapshot_mark mark; /* of the snapshot that all this is as of */
 	const struct keyring_entry *active;
 } keyring;
 
@@ -182,20 +168,6 @@ wipe_at_exit(int code, Datum arg)
 	keyring_memory_wipe(keyring.memory);
 }
 
-/* What a transaction saw of its own changes is not told by the snapshot of the next. */
-static void
-end_of_transaction(XactEvent event, void *arg)
-{
-	keyring.is_current = false;
-}
-
-static void
-end_of_subtransaction(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		keyring.is_current = false;
-}
-
 static void
 prepare_memory(void)
 {
@@ -206,14 +178,12 @@ prepare_memory(void)
 	if (!keyring.memory)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	on_proc_exit(wipe_at_exit, 0);
-	RegisterXactCallback(end_of_transaction, NULL);
-	RegisterSubXactCallback(end_of_subtransaction, NULL);
 }
 
 static void
 forget(void)
 {
-	keyring.is_current = false;
+	snapshot_mark_clear(&keyring.mark);
 	keyring.active = NULL;
 	if (keyring.source.name)
 		pfree(keyring.source.name);
@@ -412,47 +382,6 @@ find_active(void)
 	return checked_entry(keyring.memory->entries[0].epoch);
 }
 
-/* --- snapshots --- */
-
-static bool
-is_seen(Snapshot snapshot)
-{
-	const struct seen *seen = &keyring.seen;
-
-	return keyring.is_current && seen->xmin == snapshot->xmin && seen->xmax == snapshot->xmax &&
-		   seen->command == snapshot->curcid && seen->count == snapshot->xcnt &&
-		   seen->subtransaction_count == snapshot->subxcnt &&
-		   memcmp(seen->running, snapshot->xip, snapshot->xcnt * sizeof(TransactionId)) == 0 &&
-		   (snapshot->subxcnt == 0 || memcmp(seen->running + snapshot->xcnt, snapshot->subxip,
-											 snapshot->subxcnt * sizeof(TransactionId)) == 0);
-}
-
-static void
-remember_seen(Snapshot snapshot)
-{
-	struct seen *seen = &keyring.seen;
-	uint32 needed = snapshot->xcnt + snapshot->subxcnt;
-
-	if (!seen->running || seen->room < needed)
-	{
-		if (seen->running)
-			pfree(seen->running);
-		seen->running = NULL;
-		seen->running = MemoryContextAlloc(keyring.context, (needed + 16) * sizeof(TransactionId));
-		seen->room = needed + 16;
-	}
-	if (snapshot->xcnt > 0)
-		memcpy(seen->running, snapshot->xip, snapshot->xcnt * sizeof(TransactionId));
-	if (snapshot->subxcnt > 0)
-		memcpy(seen->running + snapshot->xcnt, snapshot->subxip, snapshot->subxcnt * sizeof(TransactionId));
-	seen->xmin = snapshot->xmin;
-	seen->xmax = snapshot->xmax;
-	seen->command = snapshot->curcid;
-	seen->count = snapshot->xcnt;
-	seen->subtransaction_count = snapshot->subxcnt;
-	keyring.is_current = true;
-}
-
 /* Makes the keys and what is recorded of them those of a snapshot: one statement uses one epoch, the next may use another. */
 static void
 refresh(Snapshot snapshot)
@@ -461,31 +390,25 @@ refresh(Snapshot snapshot)
 	int i;
 
 	prepare_memory();
-	keyring.is_current = false;
+	snapshot_mark_clear(&keyring.mark);
 	keyring.active = NULL;
 	if (has_changed(&configured))
 		load(configured);
 	read_recorded(snapshot);
 	for (i = 0; i < keyring.memory->count; i++)
 		keyring.memory->entries[i].checked = false;
-	remember_seen(snapshot);
+	snapshot_mark_set(&keyring.mark, snapshot, keyring.context);
 }
 
 static void
 make_current(void)
 {
-	Snapshot snapshot;
+	bool registered;
+	Snapshot snapshot = snapshot_at_hand(&registered);
 
-	if (ActiveSnapshotSet())
-	{
-		snapshot = GetActiveSnapshot();
-		if (!is_seen(snapshot))
-			refresh(snapshot);
-		return;
-	}
-	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	refresh(snapshot);
-	UnregisterSnapshot(snapshot);
+	if (!snapshot_mark_holds(&keyring.mark, snapshot))
+		refresh(snapshot);
+	snapshot_release(snapshot, registered);
 }
 
 /* --- what others call --- */
