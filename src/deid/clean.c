@@ -10,13 +10,14 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-#define LONGEST_WORD    24 /* of the vocabulary, and to spare */
-#define MANY_DIGITS     4  /* a word with so many digits goes */
-#define MANY_GROUPED    6  /* groups of digits with so many together go */
-#define LONG_PART       4  /* letters of a known part that is found within words too */
-#define NAMES_OF_TITLE  3
-#define OLDEST          90 /* ages from here on go */
-#define OLDEST_POSSIBLE 130
+#define LONGEST_WORD      24 /* of the vocabulary, and to spare */
+#define MANY_DIGITS       4  /* a word with so many digits goes */
+#define MANY_GROUPED      6  /* groups of digits with so many together go */
+#define MANY_OF_TELEPHONE 7
+#define LONG_PART         4 /* letters of a known part that is found within words too */
+#define NAMES_OF_TITLE    3
+#define OLDEST            90 /* ages from here on go */
+#define OLDEST_POSSIBLE   130
 
 /* One code point, or several of which the rest are accents that go with the first. */
 struct letter
@@ -219,6 +220,34 @@ is_one_of(const struct letters *letters, struct span span, const char *const *wo
 	return false;
 }
 
+/* --- the vocabulary --- */
+
+static int
+compare_words(const void *a, const void *b)
+{
+	return strcmp(a, *(const char *const *) b);
+}
+
+static bool
+is_clinical(const struct letters *letters, struct span word)
+{
+	char key[LONGEST_WORD + 1];
+	size_t length = word.end - word.first;
+	size_t i;
+
+	if (length > LONGEST_WORD)
+		return false;
+	for (i = 0; i < length; i++)
+	{
+		if (letters->at[word.first + i].folded >= 0x80)
+			return false;
+		key[i] = (char) letters->at[word.first + i].folded;
+	}
+	key[length] = '\0';
+	return bsearch(key, clinical_words, COUNT_OF(clinical_words), sizeof(clinical_words[0]), compare_words) !=
+		   NULL;
+}
+
 /* --- what is known --- */
 
 static bool
@@ -274,13 +303,18 @@ remove_part(struct letters *letters, const struct letters *known, struct span pa
 
 /* A part of one letter says nothing, but for a Chinese or Korean one, which is a syllable. */
 static bool
-is_worth_looking(const struct letters *known, struct span part)
+is_worth_looking(const struct letters *known, struct span part, bool spare_clinical)
 {
-	return part.end - part.first > 1 || known->at[part.first].folded >= 0x2E80;
+	if (part.end - part.first == 1)
+		return known->at[part.first].folded >= 0x2E80;
+	if (!spare_clinical)
+		return true;
+	return !is_clinical(known, part) &&
+		   (part.end - part.first >= MANY_DIGITS || count_of(known, part, is_digit) < part.end - part.first);
 }
 
 static bool
-remove_known_text(struct letters *letters, struct deid_text text)
+remove_known_text(struct letters *letters, struct deid_text text, bool spare_clinical)
 {
 	struct letters known;
 	struct span part = {0};
@@ -291,14 +325,14 @@ remove_known_text(struct letters *letters, struct deid_text text)
 	if (!read_letters(text, &known))
 		return true;
 	while (next_run(&known, part.end, known.count, is_word_letter, &part))
-		if (is_worth_looking(&known, part) && remove_part(letters, &known, part))
+		if (is_worth_looking(&known, part, spare_clinical) && remove_part(letters, &known, part))
 			found = true;
 	free(known.at);
 	return found;
 }
 
 static bool
-remove_known(struct letters *letters, const struct deid_known *known, size_t count)
+remove_known(struct letters *letters, const struct deid_known *known, size_t count, bool spare_clinical)
 {
 	bool found = false;
 	size_t i;
@@ -306,7 +340,8 @@ remove_known(struct letters *letters, const struct deid_known *known, size_t cou
 
 	for (i = 0; i < count; i++)
 		for (k = 0; k < known[i].count; k++)
-			found = remove_known_text(letters, known[i].texts[k]) || found;
+			if (remove_known_text(letters, known[i].texts[k], spare_clinical || known[i].spare_clinical))
+				found = true;
 	return found;
 }
 
@@ -412,11 +447,12 @@ is_of_number(const struct letters *letters, struct span chunk)
 
 /* Groups of digits side by side: of decimals (spacings, positions) none is taken for part of a number. */
 static void
-remove_numbers(struct letters *letters)
+remove_numbers(struct letters *letters, size_t many_digits, int many_groups)
 {
 	struct span chunk = {0};
 	struct span run = {0};
 	size_t digits = 0;
+	int groups = 0;
 	bool more = true;
 
 	while (more)
@@ -424,15 +460,19 @@ remove_numbers(struct letters *letters)
 		more = next_chunk(letters, chunk.end, &chunk);
 		if (more && is_of_number(letters, chunk) && !is_decimal(letters, chunk))
 		{
-			run.first = digits == 0 && run.end == 0 ? chunk.first : run.first;
+			struct span group = {chunk.first, chunk.first};
+
+			run.first = run.end == 0 ? chunk.first : run.first;
 			run.end = chunk.end;
-			digits += count_of(letters, chunk, is_digit);
+			for (; next_run(letters, group.end, chunk.end, is_digit, &group); groups++)
+				digits += group.end - group.first;
 			continue;
 		}
-		if (digits >= MANY_GROUPED)
+		if (digits >= many_digits && groups >= many_groups)
 			remove_span(letters, run);
 		run = (struct span){0};
 		digits = 0;
+		groups = 0;
 	}
 }
 
@@ -599,33 +639,7 @@ remove_neighbours(struct letters *letters)
 	}
 }
 
-/* --- the vocabulary --- */
-
-static int
-compare_words(const void *a, const void *b)
-{
-	return strcmp(a, *(const char *const *) b);
-}
-
-static bool
-is_clinical(const struct letters *letters, struct span word)
-{
-	char key[LONGEST_WORD + 1];
-	size_t length = word.end - word.first;
-	size_t i;
-
-	if (length > LONGEST_WORD)
-		return false;
-	for (i = 0; i < length; i++)
-	{
-		if (letters->at[word.first + i].folded >= 0x80)
-			return false;
-		key[i] = (char) letters->at[word.first + i].folded;
-	}
-	key[length] = '\0';
-	return bsearch(key, clinical_words, COUNT_OF(clinical_words), sizeof(clinical_words[0]), compare_words) !=
-		   NULL;
-}
+/* --- words that say nothing of a person --- */
 
 static bool
 is_unit(const struct letters *letters, struct span word)
@@ -784,9 +798,9 @@ deid_clean_text(struct deid_text value, const struct deid_known *known, size_t k
 		out->failed = true;
 		return false;
 	}
-	remove_known(&letters, known, known_count);
+	remove_known(&letters, known, known_count, false);
 	remove_suspicious(&letters);
-	remove_numbers(&letters);
+	remove_numbers(&letters, MANY_GROUPED, 1);
 	remove_neighbours(&letters);
 	if (!any_word)
 		remove_unclinical(&letters);
@@ -797,17 +811,68 @@ deid_clean_text(struct deid_text value, const struct deid_known *known, size_t k
 	return any && !out->failed;
 }
 
+/* --- short texts --- */
+
+/* Digits, of which so many with one separator each in between: 2020-01-31, 31.12.1999. */
+static bool
+has_full_date(const struct letters *letters, struct span chunk)
+{
+	struct span groups[3] = {{0}};
+	struct span run = {chunk.first, chunk.first};
+
+	while (next_run(letters, run.end, chunk.end, is_digit, &run))
+	{
+		groups[0] = groups[1];
+		groups[1] = groups[2];
+		groups[2] = run;
+		if (groups[0].end > 0 && groups[1].first == groups[0].end + 1 &&
+			groups[2].first == groups[1].end + 1 && groups[1].end - groups[1].first <= 2 &&
+			((groups[0].end - groups[0].first == 4 && groups[2].end - groups[2].first <= 2) ||
+			 (groups[0].end - groups[0].first <= 2 && groups[2].end - groups[2].first == 4)))
+			return true;
+	}
+	return false;
+}
+
+/* YYYYMMDD of the last and this century, alone. */
+static bool
+has_plain_date(const struct letters *letters, struct span chunk)
+{
+	struct span run = {chunk.first, chunk.first};
+
+	while (next_run(letters, run.end, chunk.end, is_digit, &run))
+	{
+		const struct letter *at = &letters->at[run.first];
+
+		if (run.end - run.first == 8 &&
+			((at[0].folded == '1' && at[1].folded == '9') || (at[0].folded == '2' && at[1].folded == '0')) &&
+			(at[4].folded == '0' || (at[4].folded == '1' && at[5].folded <= '2')) && at[6].folded <= '3')
+			return true;
+	}
+	return false;
+}
+
 bool
-deid_has_known(struct deid_text value, const struct deid_known *known, size_t known_count)
+deid_is_revealing(struct deid_text value, const struct deid_known *known, size_t known_count)
 {
 	struct letters letters;
+	struct span chunk = {0};
 	bool found;
+	size_t i;
 
 	if (!value.text)
 		return false;
 	if (value.length > DEID_CLEAN_MAX || !read_letters(value, &letters))
 		return true;
-	found = remove_known(&letters, known, known_count);
+	found = remove_known(&letters, known, known_count, true);
+	while (!found && next_chunk(&letters, chunk.end, &chunk))
+		found = has(&letters, chunk, "@") || has(&letters, chunk, "://") || has(&letters, chunk, "www.") ||
+				has(&letters, chunk, "^") || has_full_date(&letters, chunk) ||
+				has_plain_date(&letters, chunk);
+	if (!found)
+		remove_numbers(&letters, MANY_OF_TELEPHONE, 2);
+	for (i = 0; i < letters.count && !found; i++)
+		found = letters.at[i].gone;
 	free(letters.at);
 	return found;
 }

@@ -27,6 +27,7 @@ struct deid_known
 {
 	const struct deid_text *texts;
 	size_t count;
+	bool spare_clinical; /* their clinical words are left: of the name of a hospital */
 };
 
 /*
@@ -35,7 +36,11 @@ struct deid_known
 extern bool deid_clean_text(struct deid_text value, const struct deid_known *known, size_t known_count,
 							bool any_word, struct dicom_buffer *out);
 
-/* True where something known stands in `value`, or the question cannot be answered. */
-extern bool deid_has_known(struct deid_text value, const struct deid_known *known, size_t known_count);
+/*
+ * For short texts that are to be kept as they are (the name of a device, a code): true where something known stands in one, clinical
+ * words and numbers of three digits aside; or a mail address, a URL, a caret, a date with its year, a telephone number; or the question
+ * cannot be answered.
+ */
+extern bool deid_is_revealing(struct deid_text value, const struct deid_known *known, size_t known_count);
 
 #endif

@@ -16,7 +16,7 @@ static void
 check_clean(const char *value, const char *known_text, bool any_word, const char *expected)
 {
 	struct deid_text texts[] = {text(known_text ? known_text : "")};
-	struct deid_known known = {texts, known_text ? 1 : 0};
+	struct deid_known known = {texts, known_text ? 1 : 0, false};
 	struct dicom_buffer out = {0};
 	bool any = deid_clean_text(text(value), &known, 1, any_word, &out);
 
@@ -121,14 +121,33 @@ UNIT_TEST(clean_survives_broken_utf8)
 	dicom_buffer_free(&out);
 }
 
-UNIT_TEST(clean_finds_what_is_known)
+UNIT_TEST(clean_tells_revealing_texts)
 {
-	struct deid_text texts[] = {text("DOE^JANE"), text("PAT-0042")};
-	struct deid_known known = {texts, 2};
+	struct deid_text texts[] = {text("DOE^HAND"), text("PAT-0042"), text("General Hospital")};
+	struct deid_known known = {texts, 3, false};
+	static const char *const revealing[] = {"Coil of doe",  "x/0042",  "of 2020-01-31", "31.12.1999",
+											"20200131",     "a@b",     "http://x",      "A^B",
+											"555-123-4567", "555 1234"};
+	static const char *const harmless[] = {"Coil",   "CT",       "Hand",       "syngo CT VA48A",
+										   "1.2.3",  "T-D1213",  "SOMATOM 42", "07.11.01",
+										   "113854", "12345678", "*fl3d1_ns"};
+	size_t i;
 
-	CHECK(deid_has_known(text("Coil of jane"), &known, 1));
-	CHECK(deid_has_known(text("x/0042"), &known, 1));
-	CHECK(!deid_has_known(text("Coil"), &known, 1));
+	for (i = 0; i < sizeof(revealing) / sizeof(revealing[0]); i++)
+		CHECK(deid_is_revealing(text(revealing[i]), &known, 1));
+	for (i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		CHECK(!deid_is_revealing(text(harmless[i]), &known, 1));
+}
+
+UNIT_TEST(clean_spares_clinical_words_of_places)
+{
+	struct deid_text texts[] = {text("Hartford Chest Center")};
+	struct deid_known known[] = {{texts, 1, true}};
+	struct dicom_buffer out = {0};
+
+	CHECK(deid_clean_text(text("chest, Hartford"), known, 1, true, &out));
+	CHECK_TEXT(out.data, out.length, "chest, ***");
+	dicom_buffer_free(&out);
 }
 
 UNIT_TEST(clean_words_are_in_order)
