@@ -220,12 +220,10 @@ BEGIN
 				expression := dicom.each_expression(pg_catalog.format('dicom.date_truncate({}, %L)', mapping.params ->> 'unit'), each_column, each_type);
 			END IF;
 		WHEN 'generalize_number' THEN
-			IF type IN ('float4'::regtype, 'float8'::regtype) THEN
-				expression := pg_catalog.format('dicom.generalize_number(%s, %s)', col || CASE WHEN type = 'float4'::regtype THEN '::double precision' ELSE '' END, (mapping.params ->> 'step')::double precision);
-				result := 'float8';
-			ELSIF type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype) THEN
-				expression := pg_catalog.format('dicom.generalize_number(%s::numeric, %s)', col, (mapping.params ->> 'step')::numeric);
-				result := 'numeric';
+			IF type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype) THEN
+				/* As decimals, for 1.7 is no multiple of 0.05 in binary. */
+				expression := pg_catalog.format('dicom.generalize_number(%s::numeric, %s)::%s', col, (mapping.params ->> 'step')::numeric, type);
+				result := type;
 			ELSE
 				expression := dicom.each_expression(pg_catalog.format('dicom.anonymize({}, %L, %L)', rule, mapping.params), each_column, each_type);
 			END IF;
