@@ -12,7 +12,7 @@ OBJS = $(SOURCES:.c=.o)
 # The extension script is assembled from the modules' SQL, in this order.
 MODULE_SQL = $(wildcard src/pg/*.sql) src/fdw/fdw.sql build/fdw/entity_types.sql src/catalog/catalog.sql src/explode/explode.sql src/explode/describe.sql \
 	$(wildcard $(addprefix src/explode/,render.sql)) \
-	$(wildcard $(addprefix src/deid/,keyring.sql functions.sql mapping.sql profile.sql query.sql dataset.sql proof.sql)) \
+	$(wildcard $(addprefix src/deid/,keyring.sql functions.sql mapping.sql profile.sql query.sql dataset.sql proof.sql)) build/deid/seeds.sql \
 	$(wildcard $(addprefix src/lake/,lake.sql)) \
 	$(wildcard $(addprefix src/pipeline/,state.sql layers.sql steps.sql run.sql worker.sql notify.sql export.sql))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
@@ -50,6 +50,11 @@ build/fdw/entity_columns.h: src/fdw/make_entities.py src/fdw/entities.tsv $(DICO
 build/fdw/entity_types.sql: src/fdw/make_entities.py src/fdw/entities.tsv $(DICOM_DIC)
 	@mkdir -p $(@D)
 	python3 src/fdw/make_entities.py sql src/fdw/entities.tsv $(DICOM_DIC) >$@.new && mv $@.new $@
+
+# The rules that the extension brings, from the tables that a person reads and edits.
+build/deid/seeds.sql: src/deid/make_seeds.py $(wildcard seeds/*.csv)
+	@mkdir -p $(@D)
+	python3 $< seeds >$@.new && mv $@.new $@
 
 $(OBJS): build/dicom/dictionary_data.h build/fdw/entity_columns.h $(wildcard src/*/*.h)
 

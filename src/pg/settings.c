@@ -11,6 +11,8 @@
 
 char *setting_allowed_endpoints;
 char *setting_ambient_roles;
+char *setting_key_command;
+char *setting_key_file;
 
 /* Refuses what is not a list of identifiers, so that a typing error does not surface in the middle of a scan. */
 static bool
@@ -39,5 +41,15 @@ settings_define(void)
 		"Comma-separated role names whose members may use credentials from the environment, a shared profile or the "
 		"instance, beside superusers.",
 		&setting_ambient_roles, "", PGC_SUSET, GUC_LIST_INPUT, check_role_list, NULL, NULL);
+	DefineCustomStringVariable(
+		"dicom_fdw.key_command", "Shell command that prints the keys for de-identification.",
+		"One line per epoch: its number, a blank, 64 hex digits. It runs once in each process that needs a key, and again after "
+		"a reload. Its text is no place for a secret.",
+		&setting_key_command, "", PGC_SUSET, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"dicom_fdw.key_file", "File with the keys for de-identification.",
+		"One line per epoch: its number, a blank, 64 hex digits. An absolute path outside of the data directory; the file belongs to "
+		"the server's user or root, and nobody else may read it.",
+		&setting_key_file, "", PGC_SUSET, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("dicom_fdw");
 }
