@@ -173,6 +173,48 @@ UNIT_TEST(dataset_steps_over_long_values)
 	}
 }
 
+/* In little endian it is passed over by the run, in big endian step by step. */
+UNIT_TEST(dataset_passes_over_what_is_unwanted)
+{
+	static const uint32_t tags[] = {0x00080060, 0x00100020, 0x00280010};
+	struct dicom_selection selection = {.tags = tags, .tag_count = 3};
+	int i;
+
+	for (i = 0; i < 4; i++)
+	{
+		struct made made = {.big_endian = i & 1};
+		struct reading reading;
+
+		selection.whole_header = i & 2;
+		MAKE_TEXT(&made, 0x00080008, "CS", "");
+		MAKE_TEXT(&made, 0x00080020, "DA", "20040826");
+		make_header(&made, 0x00080050, "SH", 3);
+		dicom_buffer_append(&made.bytes, "odd", 3);
+		MAKE_TEXT(&made, 0x00080060, "CS", "MR");
+		MAKE_TEXT(&made, 0x00081030, "LO", "study ");
+		make_bytes(&made, 0x00081140, "SQ", "\xFE\xFF\x00\xE0\x00\x00\x00\x00", 8);
+		MAKE_TEXT(&made, 0x00080090, "PN", "out of order");
+		MAKE_TEXT(&made, 0x00100010, "PN", "A^B ");
+		MAKE_TEXT(&made, 0x00100020, "LO", "4711");
+		MAKE_TEXT(&made, 0x00100020, "LO", "4712");
+		make_bytes(&made, 0x00290010, "LO", "ACME", 4);
+		make_bytes(&made, 0x00291010, "UN", "12345678", 8);
+		make_number_element(&made, 0x00280010, "US", 512, 2);
+		make_number_element(&made, 0x00280103, "US", 1, 2);
+		read_made(&reading, &made, &selection, 0);
+		CHECK(reading.status == DICOM_OK);
+		CHECK(has(&reading, 0x00080060, "MR"));
+		CHECK(has(&reading, 0x00100020, "4712"));
+		CHECK(dicom_dataset_find(&reading.dataset, 0x00280010) != NULL);
+		CHECK(dicom_dataset_find(&reading.dataset, 0x00081140) == NULL);
+		CHECK(reading.dataset.warnings[DICOM_WARNING_ORDER] == 2);
+		CHECK(reading.dataset.warnings[DICOM_WARNING_DUPLICATE] == 1);
+		CHECK(reading.dataset.warnings[DICOM_WARNING_ODD_LENGTH] == 1);
+		CHECK(reading.dataset.header_end == reading.window.size);
+		end_reading(&reading);
+	}
+}
+
 UNIT_TEST(dataset_private_by_creator)
 {
 	static const uint32_t tags[] = {0x00290001};
