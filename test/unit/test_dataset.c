@@ -238,6 +238,68 @@ UNIT_TEST(dataset_private_by_creator)
 	end_reading(&reading);
 }
 
+static void
+make_private(struct made *made, uint32_t group, uint32_t element, const char *text)
+{
+	make_bytes(made, group << 16 | element, element < 0x1000 ? "LO" : "SH", text, strlen(text));
+}
+
+/* Where the element with this text stands that a creator's name leads to; -1: nowhere, or to another one. */
+static int
+place_of_private(const struct reading *reading, uint32_t name, const char *creator)
+{
+	const struct dicom_element *element = dicom_dataset_find_in(&reading->dataset, NULL, name, creator);
+
+	return element ? (int) (element - reading->dataset.elements) : -1;
+}
+
+/* Large data sets are looked through in another way than small ones, and give the same. */
+UNIT_TEST(dataset_private_in_few_and_many_elements)
+{
+	static const char *const names[] = {"ACME", "OTHER", "LATE", "NOBODY"};
+	static const uint32_t wanted[] = {0x00110001, 0x00110002, 0x00110003, 0x00130001};
+	int places[2][4][4];
+	int many, i, k;
+
+	for (many = 0; many < 2; many++)
+	{
+		struct made made = {.big_endian = false};
+		struct reading reading;
+		uint32_t length;
+
+		make_private(&made, 0x0011, 0x0010, "ACME");
+		make_private(&made, 0x0011, 0x0011, "OTHER ");
+		make_private(&made, 0x0011, 0x0012, " ACME ");
+		make_private(&made, 0x0011, 0x0013, "ACME");
+		make_private(&made, 0x0011, 0x0014, "  ");
+		make_private(&made, 0x0011, 0x1001, "a ");
+		make_private(&made, 0x0011, 0x1102, "b ");
+		make_private(&made, 0x0011, 0x1201, "c ");
+		make_private(&made, 0x0011, 0x1201, "d ");
+		make_private(&made, 0x0011, 0x1302, "e ");
+		make_private(&made, 0x0011, 0x1403, "f ");
+		make_private(&made, 0x0011, 0x0013, "LATE");
+		make_private(&made, 0x0011, 0x1002, "g ");
+		make_private(&made, 0x0013, 0x1001, "h ");
+		for (i = 0; many && i < 400; i++)
+			make_private(&made, 0x0015, 0x1000 + i, "more");
+		read_made(&reading, &made, &everything, 0);
+		CHECK(reading.status == DICOM_OK);
+		for (i = 0; i < 4; i++)
+			for (k = 0; k < 4; k++)
+				places[many][i][k] = place_of_private(&reading, wanted[i], names[k]);
+		CHECK(dicom_dataset_private_creator(&reading.dataset,
+											dicom_dataset_find(&reading.dataset, 0x00111302), &length) &&
+			  length == 4);
+		CHECK(!dicom_dataset_private_creator(&reading.dataset,
+											 dicom_dataset_find(&reading.dataset, 0x00111403), &length));
+		end_reading(&reading);
+	}
+	CHECK(memcmp(places[0], places[1], sizeof(places[0])) == 0);
+	CHECK(places[1][0][0] >= 0 && places[1][1][2] >= 0 && places[1][1][0] > places[1][0][0]);
+	CHECK(places[1][2][0] == -1 && places[1][3][0] == -1 && places[1][0][3] == -1);
+}
+
 UNIT_TEST(dataset_wanted_sequence_is_whole)
 {
 	static const uint32_t tags[] = {0x00081140};
