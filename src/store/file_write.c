@@ -3,7 +3,8 @@
  *	  Objects are written beside their place, and put there when they are whole and on disk.
  *
  * A file being written has a name that listings pass over and no key reaches. rename(2) or link(2) gives it its own: whoever looks sees
- * the old object or the new one. After kill -9 the temporary file stays; it is no object.
+ * the old object or the new one. After kill -9 the temporary file stays; it is no object, and a later write into the same directory
+ * removes it (file_sweep.c).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* copy_file_range() */
@@ -139,13 +140,15 @@ create_temporary(struct file_upload *upload)
 	{
 		if (getrandom(&number, sizeof(number), 0) != sizeof(number))
 			return false;
-		snprintf(upload->temporary, sizeof(upload->temporary), "%s%016llx", FILE_TEMPORARY,
-				 (unsigned long long) number);
+		snprintf(upload->temporary, sizeof(upload->temporary), "%s%0*llx", FILE_TEMPORARY,
+				 FILE_TEMPORARY_DIGITS, (unsigned long long) number);
 		upload->fd = openat(upload->directory, upload->temporary,
 							O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 		if (upload->fd >= 0 || errno != EEXIST)
 			break;
 	}
+	if (upload->fd >= 0)
+		flock(upload->fd, LOCK_EX | LOCK_NB); /* it is not left over: file_sweep() */
 	return upload->fd >= 0;
 }
 
@@ -167,6 +170,8 @@ begin_upload(struct file_upload *upload, struct dicom_error *error)
 	upload->directory =
 		open_parent(upload->file, upload->path, upload->no_sync ? MISSING_IS_MADE_UNSYNCED : MISSING_IS_MADE,
 					&upload->name);
+	if (upload->directory >= 0)
+		file_sweep(upload->file, upload->directory);
 	if (upload->directory < 0 || !create_temporary(upload))
 		return fail_upload(upload, "write", error);
 	return DICOM_OK;

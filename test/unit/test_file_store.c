@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/file.h"
@@ -534,6 +535,65 @@ UNIT_TEST(file_store_upload_is_invisible)
 	store_upload_close(upload);
 	check_content(&place, "d/k", 0, 64, "abcd");
 	run("test $(find %s/in -type f | wc -l) = 1", place.root);
+	close_place(&place);
+}
+
+static void
+leave(const struct place *place, const char *name, int seconds_ago)
+{
+	struct timespec times[2];
+
+	run("printf x > '%s'", path_of(place, name));
+	clock_gettime(CLOCK_REALTIME, &times[0]);
+	times[0].tv_sec -= seconds_ago;
+	times[1] = times[0];
+	CHECK(utimensat(AT_FDCWD, path_of(place, name), times, 0) == 0);
+}
+
+static bool
+is_there(const struct place *place, const char *name)
+{
+	return access(path_of(place, name), F_OK) == 0;
+}
+
+UNIT_TEST(file_store_sweeps_what_killed_writers_left)
+{
+	struct store_put_request request = {.key = "a/slow"};
+	struct store_upload *upload;
+	struct dicom_error error;
+	struct place place, other;
+
+	open_place(&place);
+	run("mkdir %s/in/a", place.root);
+	leave(&place, "a/.dicom_fdw-0123456789abcdef", 3700);
+	leave(&place, "a/.dicom_fdw-0123456789abcde0", 3000);
+	leave(&place, "a/.dicom_fdw-keep", 3700);
+	leave(&place, "a/.dicom_fdw-0123456789abcdef0", 3700);
+	leave(&place, ".dicom_fdw-0123456789abcdef", 3700);
+	check_listing(&place, "", NULL, NULL, "");
+	CHECK(is_there(&place, "a/.dicom_fdw-0123456789abcdef"));
+	put(&place, "a/new", "1");
+	CHECK(!is_there(&place, "a/.dicom_fdw-0123456789abcdef"));
+	CHECK(is_there(&place, "a/.dicom_fdw-0123456789abcde0"));
+	CHECK(is_there(&place, "a/.dicom_fdw-keep"));
+	CHECK(is_there(&place, "a/.dicom_fdw-0123456789abcdef0"));
+	CHECK(is_there(&place, ".dicom_fdw-0123456789abcdef"));
+	put(&place, "new", "1");
+	CHECK(!is_there(&place, ".dicom_fdw-0123456789abcdef"));
+
+	/* One that is still being written, however long ago the last byte came, is nobody's to remove. */
+	CHECK(store_upload_open(place.store, &request, &upload, &error) == DICOM_OK);
+	run("touch -d '2 hours ago' %s/in/a/.dicom_fdw-*", place.root);
+	other = place;
+	CHECK(store_open(&(struct store_options){.location = place.location}, NULL, &other.store, &error) ==
+		  DICOM_OK);
+	put(&other, "a/new", "2");
+	store_close(other.store);
+	CHECK(!is_there(&place, "a/.dicom_fdw-0123456789abcde0"));
+	CHECK(store_upload_write(upload, "3", 1, &error) == DICOM_OK);
+	CHECK(store_upload_finish(upload, NULL, &error) == DICOM_OK);
+	store_upload_close(upload);
+	CHECK(is_there(&place, "a/slow"));
 	close_place(&place);
 }
 
