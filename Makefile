@@ -23,7 +23,7 @@ REGRESS_OPTS = --inputdir=. --outputdir=build/regress
 PG_CPPFLAGS = -Ibuild -Isrc
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare \
 	-fvisibility=hidden
-SHLIB_LINK = -lcurl -lcrypto -lexpat -ljansson -lz -lzstd -lsnappy -lm
+SHLIB_LINK = -lcurl -lcrypto -lexpat -ljansson -lz -lzstd -lsnappy -lxxhash -lm
 
 EXTRA_CLEAN = build $(EXTENSION)--$(EXTVERSION).sql
 
