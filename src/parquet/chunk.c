@@ -37,7 +37,6 @@ chunk_begin(struct chunk *chunk)
 	dicom_buffer_reset(&chunk->pages);
 	dicom_buffer_reset(&chunk->plain);
 	chunk->uses_dictionary = physical_type_of(chunk->column) != PHYSICAL_BOOLEAN;
-	chunk->has_plain_pages = false;
 	chunk->levels = chunk->index_count = chunk->page_count = 0;
 	chunk->hash_count = 0;
 	chunk->value_count = chunk->uncompressed = chunk->first_row = 0;
@@ -236,6 +235,13 @@ put_indices(struct dicom_buffer *out, const struct chunk *chunk)
 	levels_encode(out, chunk->indices, chunk->index_count, width);
 }
 
+/* A page without values needs no dictionary, and there may be none. */
+static bool
+page_has_indices(const struct chunk *chunk)
+{
+	return chunk->uses_dictionary && chunk->dictionary.count > 0;
+}
+
 static void
 fill_body(struct chunk *chunk)
 {
@@ -245,7 +251,7 @@ fill_body(struct chunk *chunk)
 	if (is_list)
 		put_levels(&chunk->body, chunk->repetitions, chunk->levels, 1);
 	put_levels(&chunk->body, chunk->definitions, chunk->levels, is_list ? 3 : 1);
-	if (chunk->uses_dictionary)
+	if (page_has_indices(chunk))
 		put_indices(&chunk->body, chunk);
 	else if (physical_type_of(chunk->column) == PHYSICAL_BOOLEAN)
 		put_booleans(&chunk->body, &chunk->plain);
@@ -324,10 +330,9 @@ close_page(struct chunk *chunk, uint64_t next_row)
 		leave_dictionary(chunk);
 	fill_body(chunk);
 	if (!put_page(chunk, &chunk->pages, &chunk->body, PAGE_DATA, chunk->levels,
-				  chunk->uses_dictionary ? ENCODING_RLE_DICTIONARY : ENCODING_PLAIN) ||
+				  page_has_indices(chunk) ? ENCODING_RLE_DICTIONARY : ENCODING_PLAIN) ||
 		!note_page(chunk, offset))
 		return false;
-	chunk->has_plain_pages |= !chunk->uses_dictionary;
 	statistics_merge(&chunk->total, chunk->column, &chunk->statistics);
 	chunk->value_count += chunk->levels;
 	chunk->first_row = next_row;

@@ -39,7 +39,6 @@ struct chunk
 	/* The row group. */
 	struct dictionary dictionary;
 	bool uses_dictionary; /* the page's values go there */
-	bool has_plain_pages;
 	struct dicom_buffer pages; /* finished ones, header and compressed body each */
 	struct chunk_page *page_list;
 	uint32_t page_count;
