@@ -10,8 +10,9 @@
 #include "chunk.h"
 #include "levels.h"
 
-#define PAGE_VALUES 20000
-#define PAGE_BYTES  ((size_t) 1 << 20)
+#define PAGE_VALUES      20000
+#define PAGE_BYTES       ((size_t) 1 << 20)
+#define DICTIONARY_TRIAL 2048 /* values after which it is seen whether they repeat */
 
 /* Doubles an array when it is full. */
 static bool
@@ -33,10 +34,11 @@ make_room(void **array, size_t used, size_t *capacity, size_t size)
 void
 chunk_begin(struct chunk *chunk)
 {
+	chunk->physical = physical_type_of(chunk->column);
 	dictionary_reset(&chunk->dictionary);
 	dicom_buffer_reset(&chunk->pages);
 	dicom_buffer_reset(&chunk->plain);
-	chunk->uses_dictionary = physical_type_of(chunk->column) != PHYSICAL_BOOLEAN;
+	chunk->uses_dictionary = chunk->physical != PHYSICAL_BOOLEAN;
 	chunk->levels = chunk->index_count = chunk->page_count = 0;
 	chunk->hash_count = 0;
 	chunk->value_count = chunk->uncompressed = chunk->first_row = 0;
@@ -142,10 +144,17 @@ leave_dictionary(struct chunk *chunk)
 		dictionary_reset(&chunk->dictionary);
 }
 
+/* Values that are nearly all distinct are better off without the dictionary, if that is seen early enough. */
+static bool
+dictionary_pays(const struct chunk *chunk)
+{
+	return chunk->page_count > 0 || chunk->dictionary.count < chunk->index_count - chunk->index_count / 3;
+}
+
 static bool
 add_value(struct chunk *chunk, const struct parquet_value *value)
 {
-	enum physical_type type = physical_type_of(chunk->column);
+	enum physical_type type = chunk->physical;
 	uint32_t index;
 
 	if (type == PHYSICAL_BYTES && value->length > PARQUET_MAX_PAGE / 2)
@@ -157,9 +166,12 @@ add_value(struct chunk *chunk, const struct parquet_value *value)
 	if (chunk->uses_dictionary)
 	{
 		index = dictionary_find(&chunk->dictionary, chunk->scratch.data, chunk->scratch.length);
+		if (index != UINT32_MAX && !add_index(chunk, index))
+			return false;
+		if (index == UINT32_MAX || (chunk->index_count == DICTIONARY_TRIAL && !dictionary_pays(chunk)))
+			leave_dictionary(chunk);
 		if (index != UINT32_MAX)
-			return add_index(chunk, index);
-		leave_dictionary(chunk);
+			return !chunk->plain.failed;
 	}
 	dicom_buffer_append(&chunk->plain, chunk->scratch.data, chunk->scratch.length);
 	return !chunk->plain.failed;
@@ -253,7 +265,7 @@ fill_body(struct chunk *chunk)
 	put_levels(&chunk->body, chunk->definitions, chunk->levels, is_list ? 3 : 1);
 	if (page_has_indices(chunk))
 		put_indices(&chunk->body, chunk);
-	else if (physical_type_of(chunk->column) == PHYSICAL_BOOLEAN)
+	else if (chunk->physical == PHYSICAL_BOOLEAN)
 		put_booleans(&chunk->body, &chunk->plain);
 	else
 		dicom_buffer_append(&chunk->body, chunk->plain.data, chunk->plain.length);
@@ -293,13 +305,6 @@ put_page(struct chunk *chunk, struct dicom_buffer *out, const struct dicom_buffe
 	chunk->uncompressed += out->length - start + body->length;
 	dicom_buffer_append(out, compressed->data, compressed->length);
 	return !out->failed;
-}
-
-/* Values that are nearly all distinct are better off without the dictionary, if that is seen early enough. */
-static bool
-dictionary_pays(const struct chunk *chunk)
-{
-	return chunk->page_count > 0 || chunk->dictionary.count < chunk->index_count - chunk->index_count / 3;
 }
 
 static bool

@@ -21,6 +21,7 @@ struct chunk_page
 struct chunk
 {
 	const struct parquet_column *column;
+	enum physical_type physical;
 	const struct parquet_options *options;
 	struct codec *codec;
 
@@ -38,7 +39,7 @@ struct chunk
 
 	/* The row group. */
 	struct dictionary dictionary;
-	bool uses_dictionary; /* the page's values go there */
+	bool uses_dictionary;      /* the page's values go there */
 	struct dicom_buffer pages; /* finished ones, header and compressed body each */
 	struct chunk_page *page_list;
 	uint32_t page_count;

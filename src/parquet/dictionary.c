@@ -19,28 +19,46 @@ dictionary_value(const struct dictionary *dictionary, uint32_t index, size_t *le
 	return dictionary->bytes.data + start;
 }
 
-static uint32_t *
-slot_of(const struct dictionary *dictionary, const void *bytes, size_t length)
+static bool
+is_value(const struct dictionary *dictionary, uint32_t index, const void *bytes, size_t length)
 {
-	uint32_t at = (uint32_t) bloom_hash(bytes, length) & (dictionary->slot_count - 1);
+	size_t other_length;
+	const char *other = dictionary_value(dictionary, index, &other_length);
+
+	/* The last byte of numbers and uids is what differs most often. */
+	return other_length == length &&
+		   (length == 0 || other[length - 1] == ((const char *) bytes)[length - 1]) &&
+		   memcmp(other, bytes, length) == 0;
+}
+
+/* The slot of a value, or the free one where it would go. Bytes are looked at only where half of the hash agrees. */
+static uint64_t *
+slot_of(const struct dictionary *dictionary, const void *bytes, size_t length, uint64_t hash)
+{
+	uint32_t at = (uint32_t) hash & (dictionary->slot_count - 1);
 
 	while (dictionary->slots[at] != 0)
 	{
-		size_t other_length;
-		const char *other = dictionary_value(dictionary, dictionary->slots[at] - 1, &other_length);
+		uint64_t slot = dictionary->slots[at];
 
-		if (other_length == length && memcmp(other, bytes, length) == 0)
+		if (slot >> 32 == hash >> 32 && is_value(dictionary, (uint32_t) slot - 1, bytes, length))
 			break;
 		at = (at + 1) & (dictionary->slot_count - 1);
 	}
 	return &dictionary->slots[at];
 }
 
+static uint64_t
+slot_content(uint64_t hash, uint32_t index)
+{
+	return hash >> 32 << 32 | (index + 1);
+}
+
 static bool
 grow_slots(struct dictionary *dictionary)
 {
 	uint32_t count = dictionary->slot_count ? dictionary->slot_count * 2 : FIRST_SLOTS;
-	uint32_t *slots = calloc(count, sizeof(*slots));
+	uint64_t *slots = calloc(count, sizeof(*slots));
 	uint32_t i;
 
 	if (!slots)
@@ -52,8 +70,9 @@ grow_slots(struct dictionary *dictionary)
 	{
 		size_t length;
 		const char *value = dictionary_value(dictionary, i, &length);
+		uint64_t hash = bloom_hash(value, length);
 
-		*slot_of(dictionary, value, length) = i + 1;
+		*slot_of(dictionary, value, length, hash) = slot_content(hash, i);
 	}
 	return true;
 }
@@ -87,18 +106,22 @@ add(struct dictionary *dictionary, const void *bytes, size_t length)
 uint32_t
 dictionary_find(struct dictionary *dictionary, const void *bytes, size_t length)
 {
-	uint32_t *slot;
+	uint64_t hash, *slot;
 
+	if (dictionary->last < dictionary->count && is_value(dictionary, dictionary->last, bytes, length))
+		return dictionary->last;
 	if (dictionary->count * 2 >= dictionary->slot_count && !grow_slots(dictionary))
 		return UINT32_MAX;
-	slot = slot_of(dictionary, bytes, length);
+	hash = bloom_hash(bytes, length);
+	slot = slot_of(dictionary, bytes, length, hash);
 	if (*slot == 0)
 	{
 		if (!add(dictionary, bytes, length))
 			return UINT32_MAX;
-		*slot = dictionary->count;
+		*slot = slot_content(hash, dictionary->count - 1);
 	}
-	return *slot - 1;
+	dictionary->last = (uint32_t) *slot - 1;
+	return dictionary->last;
 }
 
 void
@@ -106,6 +129,7 @@ dictionary_reset(struct dictionary *dictionary)
 {
 	dicom_buffer_reset(&dictionary->bytes);
 	dictionary->count = 0;
+	dictionary->last = 0;
 	if (dictionary->slots)
 		memset(dictionary->slots, 0, dictionary->slot_count * sizeof(*dictionary->slots));
 }

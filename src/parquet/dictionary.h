@@ -19,8 +19,9 @@ struct dictionary
 	size_t *ends;              /* of each value in bytes */
 	uint32_t count;
 	uint32_t capacity;
-	uint32_t *slots; /* of the hash table: index + 1 */
+	uint64_t *slots; /* of the hash table: half of the hash above, index + 1 below; 0: free */
 	uint32_t slot_count;
+	uint32_t last; /* the index that was found last: values often repeat */
 };
 
 /* The index of a value, added if need be; UINT32_MAX where the dictionary would become too large, or memory is out. */

@@ -2,6 +2,7 @@
  * statistics.c
  *	  The least and the greatest value of a page or a column.
  */
+#include <endian.h>
 #include <math.h>
 #include <string.h>
 
@@ -63,6 +64,17 @@ compare(const struct bound *a, const struct bound *b, enum order order)
 	}
 }
 
+/* The first eight bytes as a number that sorts as they do; zeros behind a shorter value. */
+static uint64_t
+prefix_of(const struct parquet_value *value)
+{
+	uint64_t prefix = 0;
+
+	if (value->length > 0)
+		memcpy(&prefix, value->bytes, value->length < sizeof(prefix) ? value->length : sizeof(prefix));
+	return be64toh(prefix);
+}
+
 static void
 bound_of(struct bound *bound, const struct parquet_value *value, enum order order)
 {
@@ -76,6 +88,7 @@ bound_of(struct bound *bound, const struct parquet_value *value, enum order orde
 		bound->length = (uint8_t) (bound->is_cut ? STATISTICS_LONGEST : value->length);
 		if (bound->length > 0)
 			memcpy(bound->bytes, value->bytes, bound->length);
+		bound->prefix = prefix_of(value);
 	}
 }
 
@@ -100,7 +113,7 @@ void
 statistics_add(struct statistics *statistics, const struct parquet_column *column,
 			   const struct parquet_value *value)
 {
-	enum order order = order_of(column);
+	enum order order;
 	struct bound bound;
 
 	if (value->is_null)
@@ -109,6 +122,22 @@ statistics_add(struct statistics *statistics, const struct parquet_column *colum
 		return;
 	}
 	statistics->values++;
+	order = order_of(column);
+	if (order == ORDER_INTEGER && statistics->has_bounds)
+	{
+		if (value->integer < statistics->least.integer)
+			statistics->least.integer = value->integer;
+		if (value->integer > statistics->greatest.integer)
+			statistics->greatest.integer = value->integer;
+		return;
+	}
+	if (order == ORDER_BYTES && statistics->has_bounds)
+	{
+		uint64_t prefix = prefix_of(value);
+
+		if (prefix > statistics->least.prefix && prefix < statistics->greatest.prefix)
+			return;
+	}
 	if (order == ORDER_REAL && isnan(value->real))
 	{
 		statistics->has_nan = true;

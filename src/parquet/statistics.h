@@ -16,7 +16,8 @@ struct bound
 {
 	uint8_t bytes[STATISTICS_LONGEST];
 	uint8_t length;
-	bool is_cut; /* of a longer value */
+	bool is_cut;     /* of a longer value */
+	uint64_t prefix; /* the first eight bytes as a number, which mostly decides */
 	int64_t integer;
 	double real;
 };

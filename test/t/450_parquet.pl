@@ -157,8 +157,8 @@ $cluster->query(q{SELECT dicom.export_parquet('SELECT *, study_date AS day FROM 
 run_command('chmod', '-R', 'a+rX', "$dir/lake");
 my $from = "read_parquet('$dir/lake/parted/**/*.parquet', hive_partitioning = true)";
 my $explained = duckdb("EXPLAIN ANALYZE SELECT count(*), min(noisy) FROM $from WHERE day = DATE '2000-01-03'");
-my ($read, $all) = $explained =~ m{Scanning Files: (\d+)/(\d+)};
-ok(defined $read && $read == 1 && $all > 20, "DuckDB opens one of $all folders") or diag($explained);
+my ($read, $all) = $explained =~ m{Scanning Files: (\d+)/([\d,]+)};
+ok(defined $read && $read == 1 && $all =~ tr{,}{}dr > 20, "DuckDB opens one of $all folders") or diag($explained);
 is(duckdb("SELECT count(*) FROM $from"), qq(["$many"]), 'all folders together are all rows');
 is(duckdb("SELECT count(*) FROM parquet_metadata('$dir/lake/many_small.parquet') WHERE path_in_schema = 'id' AND stats_min_value IS NOT NULL AND stats_max_value IS NOT NULL"),
 	'["' . int(($many + 2999) / 3000) . '"]', 'each row group has bounds');
