@@ -17,11 +17,13 @@
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "../pg/handle.h"
 #include "../pg/report.h"
 #include "../server/server.h"
 #include "convert.h"
+#include "epoch.h"
 #include "export_options.h"
 
 #define PART_SIZE ((size_t) 8 << 20)
@@ -444,4 +446,22 @@ dicom_export_parquet(PG_FUNCTION_ARGS)
 	export->file = AllocSetContextCreate(CurrentMemoryContext, "dicom export file", ALLOCSET_DEFAULT_SIZES);
 	run_query(export, options->partition_by ? sorted(query, options->partition_by) : query);
 	return result_of(export, fcinfo);
+}
+
+/* dicom.sweep_uploads(server, prefix, older_than) */
+SQL_FUNCTION(dicom_sweep_uploads);
+Datum
+dicom_sweep_uploads(PG_FUNCTION_ARGS)
+{
+	ForeignServer *server = server_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	char *prefix = text_to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	TimestampTz before = DatumGetTimestampTz(DirectFunctionCall2(
+		timestamptz_mi_interval, TimestampTzGetDatum(GetCurrentTimestamp()), PG_GETARG_DATUM(2)));
+	struct store *store = server_open_writable_store(server, GetUserId(), CurrentMemoryContext);
+	struct dicom_error error;
+	uint64_t removed;
+
+	if (store_sweep(store, prefix, before + EPOCH_MICROSECONDS, &removed, &error) != DICOM_OK)
+		report_error(&error);
+	PG_RETURN_INT64((int64) removed);
 }

@@ -57,3 +57,10 @@ $$;
 REVOKE EXECUTE ON FUNCTION dicom.import_parquet(text, text, regclass) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.import_parquet(text, text, regclass) IS
 	'inserts the rows of a Parquet object into a table, columns matched by name; how many there were';
+
+CREATE FUNCTION dicom.sweep_uploads(server text, prefix text DEFAULT '', older_than interval DEFAULT '1 day')
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'dicom_sweep_uploads' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 100000;
+REVOKE EXECUTE ON FUNCTION dicom.sweep_uploads(text, text, interval) FROM PUBLIC;
+COMMENT ON FUNCTION dicom.sweep_uploads(text, text, interval) IS
+	'removes what unfinished uploads have left in a store, of keys with this prefix, that began so long ago; how many; needs USAGE on the server';

@@ -125,4 +125,5 @@ const struct store_kind store_kind_s3 = {
 	.copy = s3_copy,
 	.delete = s3_delete,
 	.set_storage_class = s3_set_storage_class,
+	.sweep = s3_sweep,
 };

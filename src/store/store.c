@@ -415,3 +415,12 @@ store_set_storage_class(struct store *store, const char *key, const char *storag
 	}
 	return store->kind->set_storage_class(store, key, storage_class, error);
 }
+
+enum dicom_status
+store_sweep(struct store *store, const char *prefix, int64_t before, uint64_t *removed,
+			struct dicom_error *error)
+{
+	*removed = 0;
+	return store->kind->sweep ? store->kind->sweep(store, prefix ? prefix : "", before, removed, error)
+							  : DICOM_OK;
+}

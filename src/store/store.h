@@ -234,4 +234,11 @@ extern enum dicom_status store_delete(struct store *store, const char *key, stru
 extern enum dicom_status store_set_storage_class(struct store *store, const char *key,
 												 const char *storage_class, struct dicom_error *error);
 
+/*
+ * Removes what uploads have left that began before this time (microseconds since 1970) and were never finished, of keys that
+ * begin so; *removed says how many. A store that keeps nothing of them: 0.
+ */
+extern enum dicom_status store_sweep(struct store *store, const char *prefix, int64_t before,
+									 uint64_t *removed, struct dicom_error *error);
+
 #endif
