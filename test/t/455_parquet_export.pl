@@ -106,7 +106,7 @@ END
 	# One that hangs when parts of it are there, and is killed.
 	$cluster->query("SELECT dicom.sweep_uploads('lake', '', '-1 minute')");
 	my $session = $cluster->start_psql(<<'END', go_on => 1);
-SELECT dicom.export_parquet('SELECT i, noise, CASE WHEN i = 290000 THEN (SELECT pg_sleep(60)) IS NULL END FROM t ORDER BY i', 'lake', 'left.parquet',
+SELECT dicom.export_parquet('SELECT i, noise, CASE WHEN i = 290000 THEN (SELECT pg_sleep(60)) IS NULL END FROM (SELECT * FROM t ORDER BY i OFFSET 0) t', 'lake', 'left.parquet',
 	'{"row_group_rows": 50000, "compression": "none"}');
 END
 	my $pid = wait_until(sub { $cluster->query("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'") }, 30);
