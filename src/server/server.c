@@ -100,10 +100,9 @@ require_user_writes_files(ForeignServer *server, Oid user)
 						errmsg("permission denied to write files through server \"%s\"", server->servername),
 						errhint("Its owner must have the privileges of role \"pg_write_server_files\".")));
 	if (!has_privs_of_role(user, server->owner) && !has_privs_of_role(user, ROLE_PG_WRITE_SERVER_FILES))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to write files through server \"%s\"", server->servername),
-				 errhint("Be a member of its owner, or of role \"pg_write_server_files\".")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to write files through server \"%s\"", server->servername),
+						errhint("Be a member of its owner, or of role \"pg_write_server_files\".")));
 }
 
 static void
