@@ -14,7 +14,7 @@ MODULE_SQL = $(wildcard src/pg/*.sql) src/fdw/fdw.sql build/fdw/entity_types.sql
 	$(wildcard $(addprefix src/explode/,render.sql)) \
 	$(wildcard $(addprefix src/deid/,keyring.sql functions.sql mapping.sql profile.sql query.sql dataset.sql proof.sql)) build/deid/seeds.sql \
 	$(wildcard $(addprefix src/lake/,lake.sql)) \
-	$(wildcard $(addprefix src/pipeline/,state.sql layers.sql steps.sql run.sql worker.sql notify.sql export.sql))
+	$(wildcard $(addprefix src/pipeline/,objects.sql state.sql layers.sql steps.sql run.sql worker.sql notify.sql export.sql))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 REGRESS = $(basename $(notdir $(wildcard sql/*.sql)))
@@ -23,7 +23,7 @@ REGRESS_OPTS = --inputdir=. --outputdir=build/regress
 PG_CPPFLAGS = -Ibuild -Isrc
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare \
 	-fvisibility=hidden
-SHLIB_LINK = -lcurl -lcrypto -lexpat -ljansson -lz -lzstd -lsnappy -lm
+SHLIB_LINK = -lcurl -lcrypto -lexpat -ljansson -lz -lzstd -lsnappy -lxxhash -lm
 
 EXTRA_CLEAN = build $(EXTENSION)--$(EXTVERSION).sql
 

@@ -69,7 +69,8 @@ default_postgresql()
 setup()
 {
 	local packages=(build-essential pkg-config libcurl4-openssl-dev libssl-dev libexpat1-dev libjansson-dev zlib1g-dev
-		libzstd-dev libsnappy-dev libdcmtk-dev libcharls-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev libseccomp-dev python3 python3-pydicom ca-certificates)
+		libzstd-dev libsnappy-dev libxxhash-dev libdcmtk-dev libcharls-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev
+		libseccomp-dev python3 python3-pydicom ca-certificates)
 	local missing version
 
 	if [ "$1" != demo ]; then

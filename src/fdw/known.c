@@ -85,6 +85,9 @@ is_fresh_for_plan(struct known *known)
 
 	if (known->freshness_ms == 0)
 		return false;
+	/* What holds for all keys need not be asked for each. */
+	if (is_fresh_for(known, ""))
+		return true;
 	foreach (cell, known->plan->exact ? known->plan->keys : known->plan->ranges)
 		if (!is_fresh_for(known,
 						  known->plan->exact ? lfirst(cell) : ((struct key_range *) lfirst(cell))->prefix))

@@ -31,6 +31,7 @@ struct scan
 	bool of_values;               /* a fresh catalog has all columns, so that no header is looked at */
 	int *catalog_columns;         /* of_values: where, for each of request.columns */
 	bool raise_errors;
+	bool be_silent;
 	bool raise_bad_values;
 	int reject_limit; /* 0: none */
 	struct dicom_selection selection;
@@ -96,8 +97,10 @@ static void
 read_options(struct scan *scan)
 {
 	List *options = scan->request.options;
+	int on_error = option_word(options, "on_error", option_on_error_words, 0);
 
-	scan->raise_errors = option_word(options, "on_error", option_on_error_words, 0) == 1;
+	scan->raise_errors = on_error == 1;
+	scan->be_silent = on_error == 2;
 	scan->raise_bad_values = option_word(options, "on_bad_value", option_on_bad_value_words, 0) == 1;
 	scan->reject_limit = option_integer(options, "reject_limit", 0);
 }
@@ -849,7 +852,7 @@ report_values(struct scan *scan)
 void
 scan_report(struct scan *scan)
 {
-	if (scan->warnings_given)
+	if (scan->warnings_given || scan->be_silent)
 		return;
 	scan->warnings_given = true;
 	if (scan->counters.skipped + scan->counters.damaged > 0 && scan->request.entity != ENTITY_FILES)

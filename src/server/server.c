@@ -93,6 +93,19 @@ require_owner_reads_files(ForeignServer *server)
 }
 
 static void
+require_user_writes_files(ForeignServer *server, Oid user)
+{
+	if (!has_privs_of_role(server->owner, ROLE_PG_WRITE_SERVER_FILES))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to write files through server \"%s\"", server->servername),
+						errhint("Its owner must have the privileges of role \"pg_write_server_files\".")));
+	if (!has_privs_of_role(user, server->owner) && !has_privs_of_role(user, ROLE_PG_WRITE_SERVER_FILES))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to write files through server \"%s\"", server->servername),
+						errhint("Be a member of its owner, or of role \"pg_write_server_files\".")));
+}
+
+static void
 fill_options(ForeignServer *server, Oid user, struct store_options *options)
 {
 	List *mapping = mapping_options(user, server->serverid);
@@ -122,6 +135,20 @@ close_store(void *store)
 	store_close(store);
 }
 
+static bool
+is_directory(ForeignServer *server)
+{
+	return strncmp(server_location(server), "file:", 5) == 0;
+}
+
+struct store *
+server_open_writable_store(ForeignServer *server, Oid user, MemoryContext context)
+{
+	if (is_directory(server))
+		require_user_writes_files(server, user);
+	return server_open_store(server, user, context);
+}
+
 struct store *
 server_open_store(ForeignServer *server, Oid user, MemoryContext context)
 {
@@ -130,7 +157,7 @@ server_open_store(ForeignServer *server, Oid user, MemoryContext context)
 	struct store *store;
 
 	fill_options(server, user, &options);
-	if (strncmp(options.location, "file:", 5) == 0)
+	if (is_directory(server))
 		require_owner_reads_files(server);
 	if (store_open(&options, &backend_host, &store, &error) != DICOM_OK)
 		report_error(&error);

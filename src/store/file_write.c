@@ -123,7 +123,7 @@ fail_upload(const struct file_upload *upload, const char *what, struct dicom_err
 {
 	if (errno == ENOENT || errno == ENOTDIR || errno == EISDIR || errno == ENOTEMPTY)
 	{
-		dicom_fail(error, DICOM_ERROR_IO,
+		dicom_fail(error, DICOM_ERROR_INVALID_OPTION,
 				   "cannot %s object: a directory is in the way, or a file is where one should be", what);
 		return store_name_object(error, &upload->file->store, upload->key);
 	}

@@ -1,0 +1,27 @@
+/*
+ * own_tables.h
+ *	  SQL on the extension's own tables, by their owner: their users have no rights on them, or fewer.
+ *
+ * Nothing of the user's runs meanwhile: statements name everything in full. An error ends the access with its transaction.
+ */
+#ifndef PG_OWN_TABLES_H
+#define PG_OWN_TABLES_H
+
+#include "postgres.h"
+
+struct own_tables
+{
+	Oid user;
+	int context;
+};
+
+/* Connects to SPI as the owner of this table of schema dicom. Throws where it is not there. */
+extern struct own_tables own_tables_begin(const char *table);
+
+/* Executes a statement; SPI_processed and SPI_tuptable say what came of it. `nulls` as SPI_execute_with_args() has it. */
+extern void own_tables_execute(const char *statement, int argument_count, Oid *types, Datum *values,
+							   const char *nulls);
+
+extern void own_tables_end(struct own_tables access);
+
+#endif
