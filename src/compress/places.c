@@ -399,6 +399,12 @@ places_find(struct places *places, const char *text, struct place_name *name, st
 	}
 	length = strlen(name->url);
 	name->is_prefix = name->url[length - 1] == '/';
+	if (name->is_prefix && !places->options->stores && begins_with(name->url, FILE_SCHEME) &&
+		access(name->url + strlen(FILE_SCHEME), F_OK) < 0)
+	{
+		place_name_free(name);
+		return dicom_fail(error, DICOM_ERROR_NO_BUCKET, "directory does not exist");
+	}
 	name->key = strdup(name->url + strlen(places->list[name->place]->location));
 	if (name->key)
 		return DICOM_OK;
