@@ -11,10 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_NOTE  ((size_t) 16 * 1024) /* bytes to read of a note at first */
-#define MOST_NOTE   ((size_t) 64 << 20)
-#define LOOKS       8 /* at pictures, at a time */
-#define FILE_SCHEME "file://"
+#define FIRST_NOTE ((size_t) 16 * 1024) /* bytes to read of a note at first */
+#define MOST_NOTE  ((size_t) 64 << 20)
+#define LOOKS      8 /* at pictures, at a time */
 
 enum check_phase
 {
@@ -90,22 +89,6 @@ list_notes(struct run *run, struct dicom_error *error)
 	return status == DICOM_FAILED ? status : DICOM_OK;
 }
 
-static enum dicom_status
-open_ledger(struct run *run, const struct place_target *notes, struct dicom_error *error)
-{
-	struct dicom_buffer path = {0};
-	enum dicom_status status;
-
-	dicom_buffer_append_string(&path, notes->options.location + strlen(FILE_SCHEME));
-	dicom_buffer_append_string(&path, notes->prefix);
-	if (path.failed)
-		status = dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
-	else
-		status = ledger_open(path.data, &run->ledger, error);
-	dicom_buffer_free(&path);
-	return status;
-}
-
 enum dicom_status
 check_open(struct run *run, const struct place_target *pictures, const struct place_target *notes,
 		   struct dicom_error *error)
@@ -116,12 +99,12 @@ check_open(struct run *run, const struct place_target *pictures, const struct pl
 	run->has_notes = notes != NULL;
 	if (notes == NULL)
 		return DICOM_OK;
-	if (strncmp(notes->options.location, FILE_SCHEME, strlen(FILE_SCHEME)) == 0)
-		return open_ledger(run, notes, error);
 	run->note_prefix = notes->prefix;
 	if (store_open(&notes->options, NULL, &run->note_store, error) != DICOM_OK)
 		return DICOM_FAILED;
-	return list_notes(run, error);
+	if (store_is_remote(run->note_store))
+		return list_notes(run, error);
+	return ledger_open(run->note_store, run->note_prefix, &run->ledger, error);
 }
 
 void

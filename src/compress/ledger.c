@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../store/file.h"
+
 #define NAME           "notes.jsonl"
 #define NEW_NAME       "notes.jsonl.new"
 #define LOCK_NAME      "lock"
@@ -271,8 +273,43 @@ open_file(struct ledger *ledger)
 	return ledger->file >= 0;
 }
 
+/* Opens the directory without leaving that of the store. -1 and errno where it is not there. */
+static int
+open_directory(struct store *store, const char *prefix)
+{
+	char path[FILE_MAX_PATH];
+	char key[FILE_MAX_KEY + 1];
+	size_t length = strlen(prefix);
+
+	if (length == 0 || length > FILE_MAX_KEY)
+		return file_open_path((struct file_store *) store, "", O_PATH | O_DIRECTORY);
+	memcpy(key, prefix, length - 1); /* without its slash */
+	key[length - 1] = '\0';
+	errno = EINVAL;
+	return file_key_to_path(key, path)
+			   ? file_open_path((struct file_store *) store, path, O_PATH | O_DIRECTORY)
+			   : -1;
+}
+
+/* The store makes directories for what is put into them. */
+static enum dicom_status
+make_directory(struct store *store, const char *prefix, struct dicom_error *error)
+{
+	struct store_put_request request = {.if_none_match = true};
+	struct dicom_buffer key = {0};
+	enum dicom_status status;
+
+	dicom_buffer_append_string(&key, prefix);
+	dicom_buffer_append_string(&key, LOCK_NAME);
+	request.key = key.data;
+	status = key.failed ? dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory")
+						: store_put(store, &request, "", 0, NULL, error);
+	dicom_buffer_free(&key);
+	return status == DICOM_FAILED && error->code == DICOM_ERROR_EXISTS ? DICOM_OK : status;
+}
+
 enum dicom_status
-ledger_open(const char *directory, struct ledger **result, struct dicom_error *error)
+ledger_open(struct store *store, const char *prefix, struct ledger **result, struct dicom_error *error)
 {
 	struct ledger *ledger = calloc(1, sizeof(*ledger));
 	enum dicom_status status = DICOM_OK;
@@ -280,12 +317,16 @@ ledger_open(const char *directory, struct ledger **result, struct dicom_error *e
 	if (ledger == NULL)
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	ledger->lock = ledger->file = -1;
-	if (mkdir(directory, 0777) < 0)
-		errno = 0; /* that it is missing is seen next */
-	ledger->directory = open(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (ledger->directory < 0 || !open_file(ledger))
+	ledger->directory = open_directory(store, prefix);
+	if (ledger->directory < 0 && errno == ENOENT)
+	{
+		status = make_directory(store, prefix, error);
+		if (status == DICOM_OK)
+			ledger->directory = open_directory(store, prefix);
+	}
+	if (status == DICOM_OK && (ledger->directory < 0 || !open_file(ledger)))
 		status = fail("open", error);
-	else if (!build_index(ledger) || !compact_if_worth(ledger))
+	else if (status == DICOM_OK && (!build_index(ledger) || !compact_if_worth(ledger)))
 		status = dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	if (status == DICOM_OK)
 		*result = ledger;

@@ -9,13 +9,13 @@
 #ifndef COMPRESS_LEDGER_H
 #define COMPRESS_LEDGER_H
 
-#include "../dicom/error.h"
+#include "../store/store.h"
 #include "state.h"
 
 struct ledger;
 
-/* Opens the ledger of a directory, which is made if need be; only its last part may be missing. */
-extern enum dicom_status ledger_open(const char *directory, struct ledger **ledger,
+/* Opens the ledger in a directory of a file store, named by what its keys begin with; the directory is made if need be. */
+extern enum dicom_status ledger_open(struct store *store, const char *prefix, struct ledger **ledger,
 									 struct dicom_error *error);
 extern void ledger_close(struct ledger *ledger);
 
