@@ -181,7 +181,8 @@ SELECT results_eq('SELECT epoch, key_id, active, present, unchanged FROM dicom.k
 	$$VALUES (1, '1ddd3d72f5f12466', false, true, true), (2, '50eef0717925a5df', true, true, true)$$, 'key_status shows both');
 SELECT throws_ok('SELECT dicom.new_epoch()', '55000', 'there is no key of an epoch after 2', 'a further one needs a key');
 SAVEPOINT before;
-UPDATE dicom.epoch SET retired_at = CASE epoch WHEN 2 THEN now() END;
+UPDATE dicom.epoch SET retired_at = now() WHERE epoch = 2;
+UPDATE dicom.epoch SET retired_at = NULL WHERE epoch = 1;
 SELECT is(dicom.active_epoch(), 1, 'another row can be made the active one');
 ROLLBACK TO before;
 SELECT is(dicom.active_epoch(), 2, 'what is undone does not count');
