@@ -242,13 +242,15 @@ configure(key_command => 'yes');
 fails(qr/54000: the command of dicom_fdw\.key_command printed too much/, 'a command that does not stop to print');
 configure(key_command => "echo '1 $k1 x'");
 fails(qr/F0000.*key_command, line 1: /s, 'a command that prints something else');
-configure(key_command => "echo 1 > $dir/child; exec sleep 1000");
+configure(key_command => 'exec sleep 9753');
 ($out, $err) = $cluster->psql("SET statement_timeout = '300ms'; $hash");
 like($err, qr/57014/, 'a command that hangs is cancelled');
 is($cluster->query("SELECT count(*) FROM pg_stat_activity WHERE query ~ 'full_hash' AND pid <> pg_backend_pid()"), 0, 'and holds nobody up');
-configure(key_command => 'sleep 1000 >/dev/null & sleep 1000');
+configure(key_command => 'sleep 9753 >/dev/null & sleep 9753');
 ($out, $err) = $cluster->psql("SET statement_timeout = '300ms'; $hash");
 like($err, qr/57014/, 'with what it has started');
+($out) = run_command('sh', '-c', 'cat /proc/[0-9]*/cmdline');
+unlike($out, qr/sleep\0009753/, 'of which nothing is left');
 configure(key_command => "cat $dir/vault", key_file => "$dir/vault");
 fails(qr/F0000.*Both/s, 'a file and a command');
 
