@@ -95,13 +95,14 @@ RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-	/* SQL for (name, value) of columns; of JSON each scalar in it, of an array each element. */
-	SELECT pg_catalog.string_agg(pg_catalog.format('SELECT %L AS name, %s', a.attname, CASE
+	/* SQL for (name, value) of columns, in one pass; of JSON each scalar in it, of an array each element. */
+	SELECT pg_catalog.format(E'SELECT v.name, v.value FROM %s AS r, LATERAL (\n%s) AS v(name, value)', relation,
+		pg_catalog.string_agg(pg_catalog.format('SELECT %L, %s', a.attname, CASE
 			WHEN a.type IN ('jsonb'::regtype, 'json'::regtype) THEN pg_catalog.format(
-				$f$j.v #>> '{}' AS value FROM %s AS r, pg_catalog.jsonb_path_query(%s::jsonb, '$.** ? (@.type() == "string" || @.type() == "number")') AS j(v)$f$, relation, a.col)
-			WHEN a.type::text LIKE '%[]' THEN pg_catalog.format('%s AS value FROM %s AS r, pg_catalog.unnest(%s) AS e(v)',
-				dicom.dicom_text('e.v', pg_catalog.replace(a.type::text, '[]', '')::regtype), relation, a.col)
-			ELSE pg_catalog.format('%s AS value FROM %s AS r', dicom.dicom_text(a.col, a.type), relation) END), E'\nUNION\n')
+				$f$j.v #>> '{}' FROM pg_catalog.jsonb_path_query(%s::jsonb, '$.** ? (@.type() == "string" || @.type() == "number")') AS j(v)$f$, a.col)
+			WHEN a.type::text LIKE '%[]' THEN pg_catalog.format('%s FROM pg_catalog.unnest(%s) AS e(v)',
+				dicom.dicom_text('e.v', pg_catalog.replace(a.type::text, '[]', '')::regtype), a.col)
+			ELSE dicom.dicom_text(a.col, a.type) END), E'\nUNION ALL '))
 	FROM (
 		SELECT a.attname, pg_catalog.format('r.%I', a.attname) AS col, CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE a.atttypid END::regtype AS type
 		FROM pg_catalog.pg_attribute a
@@ -116,6 +117,7 @@ CREATE FUNCTION dicom.scan_residual(derived regclass, source regclass, profile t
 RETURNS TABLE (derived_column text, source_column text, rule text, raw_values bigint, whole bigint, inside bigint)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
 	chosen CONSTANT text := dicom.check_profile(profile);
@@ -199,6 +201,7 @@ RETURNS TABLE (column_name name, rule text, rows bigint, distinct_raw bigint, di
 	null_fraction double precision, changed_fraction double precision)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
 	list text;
