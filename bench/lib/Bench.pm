@@ -10,7 +10,7 @@ use Exporter 'import';
 use POSIX ();
 use Time::HiRes ();
 
-our @EXPORT = qw(median digest heading time_query time_statements time_peer watch_memory);
+our @EXPORT = qw(median digest heading time_query time_statements time_peer find_worker watch_memory);
 
 sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ]; }
 
@@ -70,6 +70,19 @@ sub time_peer
 
 	die "@command: $err\n" if $code != 0 || !defined $seconds;
 	return ($seconds, digest($out));
+}
+
+# Finds the worker of dicom.sync() of a cluster; others may run on the machine.
+sub find_worker
+{
+	my ($cluster) = @_;
+	my ($postmaster) = read_text("$cluster->{dir}/data/postmaster.pid") =~ /^(\d+)/;
+
+	for my $pid (map { m{/(\d+)/} } glob '/proc/[0-9]*/cmdline')
+	{
+		return $pid if read_text("/proc/$pid/cmdline") =~ /dicom sync/ && read_text("/proc/$pid/status") =~ /^PPid:\s*$postmaster$/m;
+	}
+	return;
 }
 
 # Looks at a process' own memory, what is shared not counted, until a command that was started has ended; returns its peak in MiB.
