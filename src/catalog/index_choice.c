@@ -18,8 +18,8 @@
 
 #include "index_choice.h"
 
-/* An index is worth it where it leaves no more than an eighth of the rows, or so few. */
-#define WORTH_SHARE 8
+/* An index is worth it where it leaves no more than half of the rows, or so few. */
+#define WORTH_SHARE 2
 #define WORTH_ROWS  1000
 
 /* Entries of one index before it is another one's turn. */
@@ -34,7 +34,11 @@ static const char *const index_names[CATALOG_COLUMNS] = {
 	[CATALOG_STUDY_DATE] = "object_day",
 };
 
+#define DAY_INDEX_KEY  3 /* column of object_day that has the key */
 #define UNPROVEN_INDEX "object_unproven"
+
+/* Keys are kept one behind the other in pieces of memory of at least this size. */
+#define KEY_BLOCK (32 * 1024)
 
 /* An index that is open; its scan is begun when the number of its keys is known. */
 struct open_index
@@ -59,6 +63,8 @@ struct index_choice
 	struct chosen_row *rows;
 	int row_count;
 	int row_room;
+	char *key_room;
+	Size key_room_left;
 	Size bytes;
 	const char *name;
 	uint64 rows_read;
@@ -117,6 +123,7 @@ start_scan(struct index_choice *choice, struct open_index *index, const char *na
 	}
 	if (index->scan == NULL)
 		index->scan = index_begin(choice->objects, index->relation, choice->snapshot, count);
+	index->scan->xs_want_itup = index == &choice->indexes[CATALOG_STUDY_DATE];
 	index->key_count = count;
 	index_rescan(index->scan, keys, count, NULL, 0);
 }
@@ -194,10 +201,12 @@ comes_to_its_end(IndexScanDesc scan)
 	return false;
 }
 
-/* The column whose index has the fewest entries; -1: none has few. */
+/* The column whose index has the fewest entries; -1: none has few, or there is no memory for them. */
 static int
-find_shortest(struct index_choice *choice, const bool *runs, double limit)
+find_shortest(struct index_choice *choice, const bool *runs, double total)
 {
+	double worth = Max(WORTH_ROWS, total / WORTH_SHARE);
+	double limit = Min(worth, (double) work_mem * 1024 / (sizeof(struct chosen_row) + 1));
 	double seen;
 	int column;
 
@@ -213,66 +222,103 @@ find_shortest(struct index_choice *choice, const bool *runs, double limit)
 
 /* --- rows --- */
 
-/* False: there is no room for it. */
-static bool
-add_row(struct index_choice *choice, const ItemPointerData *tid)
+static char *
+keep_key(struct index_choice *choice, const char *key, int length)
 {
-	bool isnull;
-	text *key = DatumGetTextPP(slot_getattr(choice->slot, choice->key_column, &isnull));
-	int length = VARSIZE_ANY_EXHDR(key);
+	char *kept;
+
+	if (choice->key_room_left < (Size) length)
+	{
+		choice->key_room_left = Max(KEY_BLOCK, length);
+		choice->key_room = palloc(choice->key_room_left);
+		choice->bytes += choice->key_room_left;
+	}
+	kept = memcpy(choice->key_room, key, length);
+	choice->key_room += length;
+	choice->key_room_left -= length;
+	return kept;
+}
+
+static void
+make_room(struct index_choice *choice)
+{
+	if (choice->row_count < choice->row_room)
+		return;
+	choice->row_room = Max(choice->row_room * 2, 256);
+	choice->rows = choice->rows ? repalloc_huge(choice->rows, choice->row_room * sizeof(*choice->rows))
+								: palloc(choice->row_room * sizeof(*choice->rows));
+	choice->bytes += choice->row_room / 2 * sizeof(*choice->rows);
+}
+
+/* False: that is too much. */
+static bool
+add_row(struct index_choice *choice, const ItemPointerData *tid, Datum key)
+{
+	MemoryContext old = MemoryContextSwitchTo(choice->rows_context);
+	text *whole = DatumGetTextPP(key);
 	struct chosen_row *row;
 
-	choice->bytes += sizeof(*row) + length;
-	if (choice->bytes > (Size) work_mem * 1024)
-		return false;
-	if (choice->row_count == choice->row_room)
-	{
-		choice->row_room = Max(choice->row_room * 2, 256);
-		choice->rows = choice->rows ? repalloc_huge(choice->rows, choice->row_room * sizeof(*row))
-									: palloc(choice->row_room * sizeof(*row));
-	}
+	make_room(choice);
 	row = &choice->rows[choice->row_count++];
 	row->tid = *tid;
-	row->key_length = length;
-	row->key = palloc(length + 1);
-	memcpy(row->key, VARDATA_ANY(key), length);
+	row->key_length = VARSIZE_ANY_EXHDR(whole);
+	row->key = keep_key(choice, VARDATA_ANY(whole), row->key_length);
+	MemoryContextSwitchTo(old);
+	return choice->bytes <= (Size) work_mem * 1024;
+}
+
+/*
+ * The key of the row that an index entry leads to; false where there is no such row. Where the entry has the key itself, the row
+ * is not looked at, and may turn out not to be there.
+ */
+static bool
+key_of_entry(struct index_choice *choice, IndexScanDesc scan, Datum *key)
+{
+	bool isnull;
+
+	if (scan->xs_want_itup)
+	{
+		*key = index_getattr(scan->xs_itup, DAY_INDEX_KEY, scan->xs_itupdesc, &isnull);
+		return true;
+	}
+	if (!index_fetch_heap(scan, choice->slot))
+		return false;
+	choice->rows_read++;
+	*key = slot_getattr(choice->slot, choice->key_column, &isnull);
 	return true;
 }
 
 /* Adds all rows of a scan that was started. False: too many. */
 static bool
-gather(struct index_choice *choice, struct open_index *index, double limit)
+gather(struct index_choice *choice, IndexScanDesc scan)
 {
 	bool fits = true;
 
-	while (fits && index_getnext_tid(index->scan, ForwardScanDirection))
+	while (fits && index_getnext_tid(scan, ForwardScanDirection))
 	{
 		/* By this one the row is found again; its own may be of a version that no index knows. */
-		ItemPointerData tid = index->scan->xs_heaptid;
-		MemoryContext old;
+		ItemPointerData tid = scan->xs_heaptid;
+		Datum key;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!index_fetch_heap(index->scan, choice->slot))
-			continue;
-		old = MemoryContextSwitchTo(choice->rows_context);
-		choice->rows_read++;
-		fits = choice->row_count < limit && add_row(choice, &tid);
-		MemoryContextSwitchTo(old);
+		if (key_of_entry(choice, scan, &key))
+			fits = add_row(choice, &tid, key);
 	}
 	ExecClearTuple(choice->slot);
 	return fits;
 }
 
 static bool
-gather_unproven(struct index_choice *choice, double limit)
+gather_unproven(struct index_choice *choice)
 {
 	ScanKeyData key;
 
 	make_server_key(choice, &key);
 	start_scan(choice, &choice->unproven, UNPROVEN_INDEX, &key, 1);
-	return gather(choice, &choice->unproven, limit);
+	return gather(choice, choice->unproven.scan);
 }
 
+/* By key, and by place: several versions of a row may be there, of which one at most will be found. */
 static int
 compare_rows(const void *a, const void *b)
 {
@@ -280,10 +326,12 @@ compare_rows(const void *a, const void *b)
 	const struct chosen_row *right = b;
 	int order = memcmp(left->key, right->key, Min(left->key_length, right->key_length));
 
-	return order != 0 ? order : left->key_length - right->key_length;
+	if (order == 0)
+		order = left->key_length - right->key_length;
+	return order != 0 ? order : ItemPointerCompare((ItemPointer) &left->tid, (ItemPointer) &right->tid);
 }
 
-/* In key order, each once; the first of them, if any, may come again. */
+/* In key order, each once: an unproven row may come again. */
 static void
 arrange_rows(struct index_choice *choice, int unproven)
 {
@@ -305,6 +353,7 @@ forget_rows(struct index_choice *choice)
 	MemoryContextReset(choice->rows_context);
 	choice->rows = NULL;
 	choice->row_count = choice->row_room = 0;
+	choice->key_room_left = 0;
 	choice->bytes = 0;
 }
 
@@ -327,10 +376,10 @@ find_day(const struct catalog_condition *conditions, int count, DateADT *day)
 	return false;
 }
 
-/* Starts all candidates; returns how many, and which was the last. */
+/* Starts all candidates; returns how many. */
 static int
 start_candidates(struct index_choice *choice, const struct catalog_condition *conditions, int count,
-				 bool many, bool *runs, int *last)
+				 bool many, bool *runs)
 {
 	int candidates = 0;
 	int column;
@@ -340,8 +389,6 @@ start_candidates(struct index_choice *choice, const struct catalog_condition *co
 		runs[column] =
 			(!many || column == CATALOG_STUDY_DATE) && start_candidate(choice, column, conditions, count);
 		candidates += runs[column];
-		if (runs[column])
-			*last = column;
 	}
 	return candidates;
 }
@@ -350,26 +397,24 @@ static enum index_verdict
 decide(struct index_choice *choice, const struct catalog_condition *conditions, int count, double total,
 	   bool many, DateADT *day)
 {
-	double limit = Max(WORTH_ROWS, total / WORTH_SHARE);
 	bool has_day = find_day(conditions, count, day);
 	bool runs[CATALOG_COLUMNS];
-	int column = -1;
-	int unproven;
-	int candidates = start_candidates(choice, conditions, count, many, runs, &column);
+	int candidates = start_candidates(choice, conditions, count, many, runs);
+	int unproven, column;
 
-	if (candidates == 0 || !gather_unproven(choice, limit))
+	if (candidates == 0 || !gather_unproven(choice))
 		return INDEX_OF_KEYS;
 	unproven = choice->row_count;
-	if (candidates > 1)
-		column = find_shortest(choice, runs, limit);
+	if (has_day && unproven == 0 && candidates == 1)
+		return INDEX_OF_DAY;
+	column = many ? -1 : find_shortest(choice, runs, total);
 	if (has_day && unproven == 0 && (column < 0 || column == CATALOG_STUDY_DATE))
 		return INDEX_OF_DAY;
-	if (many || column < 0)
+	if (column < 0)
 		return INDEX_OF_KEYS;
 	choice->name = index_names[column];
-	if (candidates > 1)
-		start_candidate(choice, column, conditions, count);
-	if (!gather(choice, &choice->indexes[column], limit + unproven))
+	start_candidate(choice, column, conditions, count);
+	if (!gather(choice, choice->indexes[column].scan))
 		return INDEX_OF_KEYS;
 	arrange_rows(choice, unproven);
 	return INDEX_OF_ROWS;

@@ -32,10 +32,14 @@
 /* Without ANALYZE nothing is known of a bucket. */
 #define DEFAULT_OBJECTS 10000
 
-/* In units of cpu_tuple_cost: what an object costs to list, to find in the catalog there, and to open. */
+/*
+ * In units of cpu_tuple_cost: what an object costs to list, to be read out of the catalog, and to open. High enough for
+ * workers to be worth their start, low enough for a scan of 100,000 files not to be compiled (jit_above_cost), which costs
+ * memory and gains nothing.
+ */
 #define LISTED_OBJECT_COST  1.0
-#define CATALOG_HEADER_COST 50.0
-#define LOCAL_HEADER_COST   100.0
+#define CATALOG_HEADER_COST 40.0
+#define LOCAL_HEADER_COST   60.0
 #define REMOTE_HEADER_COST  1000.0
 #define REMOTE_STARTUP_COST 1000.0
 
@@ -265,8 +269,8 @@ estimate_cost(RelOptInfo *rel, double objects, double rows, Cost *startup, Cost 
 	bool waits = plan->remote && !plan->fresh;
 	double header = plan->remote ? REMOTE_HEADER_COST : LOCAL_HEADER_COST;
 
-	if (plan->fresh)
-		header = CATALOG_HEADER_COST;
+	if (plan->objects >= 0)
+		header = CATALOG_HEADER_COST; /* of what has not changed since */
 	if (plan->of_listing || (plan->fresh && plan->of_values))
 		header = 0;
 	*startup = rel->baserestrictcost.startup + (waits ? REMOTE_STARTUP_COST * cpu_tuple_cost : 0);
