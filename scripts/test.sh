@@ -135,7 +135,7 @@ tap()
 
 our_sources()
 {
-	find src test bench -name '*.[ch]' "$@" | LC_ALL=C sort
+	find src test bench \( -name '*.[ch]' -o -name '*.cc' \) "$@" | LC_ALL=C sort
 }
 
 lint_format()
@@ -150,8 +150,8 @@ lint_cppcheck()
 
 	mkdir -p "$cache"
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --library=posix \
-		--suppress=missingIncludeSystem -j "$(nproc)" --cppcheck-build-dir="$cache" -Ibuild -Isrc --max-configs=1 \
-		src/dicom src/store src/reader test/tools
+		--suppress=missingIncludeSystem --suppress=invalidPointerCast -j "$(nproc)" --cppcheck-build-dir="$cache" -Ibuild -Isrc --max-configs=1 \
+		src/dicom src/store src/reader src/image test/tools
 }
 
 # Files whose text, and that of every header, passed before are not looked at again.
@@ -257,9 +257,11 @@ check "lint: shell" lint_shell
 mapfile -t fuzzers < <(basename -a -s .c test/fuzz/fuzz_*.c)
 mapfile -t tests < <(basename -a -s .pl test/t/*.pl)
 build unit "build: sanitized" unit
+build image "build: sanitized image" image
 build fuzz "build: fuzzers" "${fuzzers[@]/#/fuzz: }"
 build tools "build: tools" truth "${tests[@]}"
 tap "unit" as_user "$top/build/unit-tests"
+tap "image" as_user "$top/build/image-tests"
 
 check "fuzz: seeds" fuzz_seeds
 for fuzzer in "${fuzzers[@]}"; do

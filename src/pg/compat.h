@@ -103,6 +103,26 @@ scan_check_as_user(ForeignScanState *node, EState *estate)
 #define server_aclcheck(server, role, mode) pg_foreign_server_aclcheck(server, role, mode)
 #endif
 
+/* The rows of a function into a tuplestore, by the query's own description of them. */
+#if PG_VERSION_NUM < 150000
+#include "funcapi.h"
+#include "utils/memutils.h"
+static inline void
+InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	TupleDesc description;
+
+	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	result->returnMode = SFRM_Materialize;
+	result->setResult = tuplestore_begin_heap(false, false, work_mem);
+	result->setDesc = BlessTupleDesc(description);
+	MemoryContextSwitchTo(old);
+}
+#endif
+
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif

@@ -14,6 +14,8 @@ char *setting_allowed_notification_hosts;
 char *setting_ambient_roles;
 char *setting_databases;
 char *setting_dicompress_path;
+char *setting_key_command;
+char *setting_key_file;
 int setting_max_runs;
 int setting_worker_naptime;
 
@@ -58,6 +60,16 @@ settings_define(void)
 	DefineCustomStringVariable("dicom_fdw.dicompress_path", "The program that makes pictures.",
 							   "Empty: dicompress in the directory of the server's programs.",
 							   &setting_dicompress_path, "", PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"dicom_fdw.key_command", "Shell command that prints the keys for de-identification.",
+		"One line per epoch: its number, a blank, 64 hex digits. It runs once in each process that needs a key, and again after "
+		"a reload. Its text is no place for a secret.",
+		&setting_key_command, "", PGC_SUSET, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"dicom_fdw.key_file", "File with the keys for de-identification.",
+		"One line per epoch: its number, a blank, 64 hex digits. An absolute path outside of the data directory; the file belongs to "
+		"the server's user or root, and nobody else may read it.",
+		&setting_key_file, "", PGC_SUSET, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	DefineCustomIntVariable("dicom_fdw.max_runs",
 							"Pipelines that the worker runs at a time, in all databases.", NULL,
 							&setting_max_runs, 2, 1, 32, PGC_SIGHUP, 0, NULL, NULL, NULL);

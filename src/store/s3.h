@@ -276,6 +276,11 @@ extern enum dicom_status s3_multipart_complete(struct s3_multipart *multipart,
 extern void s3_multipart_abort(struct s3_multipart *multipart);
 extern void s3_multipart_free(struct s3_multipart *multipart);
 
+/* --- s3_sweep.c: see store_sweep() --- */
+
+extern enum dicom_status s3_sweep(struct store *store, const char *prefix, int64_t before, uint64_t *removed,
+								  struct dicom_error *error);
+
 extern enum dicom_status s3_upload_open(struct store *store, const struct store_put_request *request,
 										struct store_upload **upload, struct dicom_error *error);
 extern enum dicom_status s3_upload_write(struct store_upload *upload, const void *bytes, size_t length,

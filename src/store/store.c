@@ -299,6 +299,15 @@ store_read(struct store *store, const struct store_read_request *request, size_t
 	return status;
 }
 
+enum dicom_status
+store_open_descriptor(struct store *store, const char *key, int *descriptor, struct store_object *object,
+					  struct dicom_error *error)
+{
+	if (!store->kind->open_descriptor)
+		return DICOM_END;
+	return store->kind->open_descriptor(store, key, descriptor, object, error);
+}
+
 /* --- writing --- */
 
 static struct store_put_request
@@ -416,4 +425,13 @@ store_set_storage_class(struct store *store, const char *key, const char *storag
 		return store_name_object(error, store, key);
 	}
 	return store->kind->set_storage_class(store, key, storage_class, error);
+}
+
+enum dicom_status
+store_sweep(struct store *store, const char *prefix, int64_t before, uint64_t *removed,
+			struct dicom_error *error)
+{
+	*removed = 0;
+	return store->kind->sweep ? store->kind->sweep(store, prefix ? prefix : "", before, removed, error)
+							  : DICOM_OK;
 }

@@ -187,6 +187,13 @@ extern void store_read_close(struct store_read *read);
 extern enum dicom_status store_read(struct store *store, const struct store_read_request *request,
 									size_t *length, struct store_object *object, struct dicom_error *error);
 
+/*
+ * A descriptor of the object itself, open for reading, which becomes the caller's; *object says what it was when it was opened, with
+ * strings valid until the next call on the store. DICOM_END from a store that has no such thing: s3.
+ */
+extern enum dicom_status store_open_descriptor(struct store *store, const char *key, int *descriptor,
+											   struct store_object *object, struct dicom_error *error);
+
 /* --- writing; all of these wait --- */
 
 struct store_put_request
@@ -197,6 +204,8 @@ struct store_put_request
 	bool if_none_match;        /* fail with EXISTS where the key is taken */
 	const char *if_match;      /* fail with CHANGED where the object has another etag; NULL: do not look */
 	size_t part_size;          /* 0: 8 MiB; a longer object goes up in parts, on s3 of at least 5 MiB */
+	bool
+		no_sync; /* a file need not be on disk when the call returns: whole or not at all, unless power fails */
 };
 
 /* Writes an object in one call. etag (128 bytes) may be NULL. The object is visible whole or not at all. */
@@ -256,5 +265,12 @@ extern void store_change_close(struct store_change *change);
 /* Moves an object to another storage class, in place. INVALID_OPTION for a directory. */
 extern enum dicom_status store_set_storage_class(struct store *store, const char *key,
 												 const char *storage_class, struct dicom_error *error);
+
+/*
+ * Removes what uploads have left that began before this time (microseconds since 1970) and were never finished, of keys that
+ * begin so; *removed says how many. A store that keeps nothing of them: 0.
+ */
+extern enum dicom_status store_sweep(struct store *store, const char *prefix, int64_t before,
+									 uint64_t *removed, struct dicom_error *error);
 
 #endif

@@ -41,6 +41,10 @@ struct store_kind
 									 struct dicom_error *error);
 	void (*read_close)(struct store_read *read);
 
+	/* NULL: DICOM_END. */
+	enum dicom_status (*open_descriptor)(struct store *store, const char *key, int *descriptor,
+										 struct store_object *object, struct dicom_error *error);
+
 	/* In requests of these, part_size is set; etag always points to STORE_ETAG_SIZE bytes, empty. */
 	enum dicom_status (*put)(struct store *store, const struct store_put_request *request, const void *bytes,
 							 size_t length, char *etag, struct dicom_error *error);
@@ -77,6 +81,10 @@ struct store_kind
 	/* NULL: INVALID_OPTION. */
 	enum dicom_status (*set_storage_class)(struct store *store, const char *key, const char *storage_class,
 										   struct dicom_error *error);
+
+	/* NULL: there is nothing to sweep. */
+	enum dicom_status (*sweep)(struct store *store, const char *prefix, int64_t before, uint64_t *removed,
+							   struct dicom_error *error);
 };
 
 #define STORE_ETAG_SIZE         128

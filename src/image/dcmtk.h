@@ -1,0 +1,28 @@
+/*
+ * dcmtk.h
+ *	  DCMTK's JPEG decoders over memory: the only door to C++. No exception leaves it.
+ */
+#ifndef IMAGE_DCMTK_H
+#define IMAGE_DCMTK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C"
+{
+#endif
+
+	/*
+	 * Decodes a lossless JPEG of 2 to 16 bits, or a lossy one of 12, as it is stored: samples interleaved, one byte each where
+	 * precision is 8 or less, else two. `samples` has room for just the size that the frame header says, `row_bytes` for each
+	 * row. Returns NULL, or what is wrong, in `message` or a constant.
+	 */
+	extern const char *dcmtk_decode_jpeg(const uint8_t *bytes, size_t length, int precision, uint8_t *samples,
+										 size_t size, size_t row_bytes, char *message, size_t message_size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
