@@ -449,8 +449,8 @@ dicom_clean_text(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("\"words\" must be clinical or any")));
 	rule.clean_any = strcmp(words, "any") == 0;
-	context.known.count = read_parts(fcinfo, 1, &known, &any);
-	context.known.texts = known;
+	context.known[0].count = read_parts(fcinfo, 1, &known, &any);
+	context.known[0].texts = known;
 	RETURN_TEXT_OR_NULL(apply_rule(&rule, &context, TEXT_ARGUMENT(0)));
 }
 

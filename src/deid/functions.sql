@@ -10,7 +10,30 @@ COMMENT ON FUNCTION dicom.anonymize(text, text, jsonb) IS
 
 CREATE FUNCTION dicom.anonymize(value text, schema_name text, table_name text, column_name text, profile text DEFAULT NULL, epoch integer DEFAULT NULL)
 RETURNS text
-AS 'MODULE_PATHNAME', 'dicom_anonymize_column' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100 SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	chosen CONSTANT text := dicom.check_profile(profile);
+	mapped record;
+BEGIN
+	SELECT m.target_function, dicom.rule_parameters(m.target_function, m.domain, m.params, m.null_policy) AS params INTO mapped
+	FROM dicom.anonymization_mapping m
+	WHERE (m.profile, m.table_name, m.column_name) = (chosen, anonymize.table_name, anonymize.column_name)
+		AND m.schema_name = (
+			SELECT o.schema_name
+			FROM dicom.anonymization_mapping o
+			WHERE (o.profile, o.table_name) = (chosen, anonymize.table_name) AND o.schema_name IN (anonymize.schema_name, 'raw')
+			ORDER BY o.schema_name = anonymize.schema_name DESC
+			LIMIT 1);
+	/* A sequence is no text. */
+	IF NOT FOUND OR mapped.target_function = 'anonymize_dataset' THEN
+		RETURN NULL;
+	END IF;
+	RETURN dicom.anonymize(value, mapped.target_function,
+		mapped.params || CASE WHEN epoch IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('epoch', epoch) END);
+END
+$$;
 REVOKE ALL ON FUNCTION dicom.anonymize(text, text, text, text, text, integer) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.anonymize(text, text, text, text, text, integer) IS
 	'applies the rule that dicom.anonymization_mapping has for a column to a value; NULL where it has none; a date cannot be shifted without its row: see dicom.anonymize_row()';
@@ -195,10 +218,3 @@ AS 'MODULE_PATHNAME', 'dicom_deid_counts' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 REVOKE ALL ON FUNCTION dicom.deid_counts(boolean) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.deid_counts(boolean) IS
 	'what rules did in this session that somebody may want to know of: values that could not be read, dates shifted by their study for want of a patient id, dates with neither; parallel workers count for themselves';
-
-CREATE FUNCTION dicom.forget_rules()
-RETURNS trigger
-AS 'MODULE_PATHNAME', 'dicom_forget_rules' LANGUAGE C;
-REVOKE ALL ON FUNCTION dicom.forget_rules() FROM PUBLIC;
-COMMENT ON FUNCTION dicom.forget_rules() IS
-	'AFTER trigger, once per statement, of the tables that hold rules: makes every session read them again';

@@ -381,8 +381,6 @@ CREATE TRIGGER deleted AFTER DELETE ON dicom.anonymization_mapping
 	REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION dicom.rules_changed();
 CREATE TRIGGER truncated AFTER TRUNCATE ON dicom.anonymization_mapping
 	FOR EACH STATEMENT EXECUTE FUNCTION dicom.rules_changed();
-CREATE TRIGGER forget_rules AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON dicom.anonymization_mapping
-	FOR EACH STATEMENT EXECUTE FUNCTION dicom.forget_rules();
 CREATE TRIGGER inserted AFTER INSERT ON dicom.profile_attribute
 	REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION dicom.rules_changed();
 CREATE TRIGGER updated AFTER UPDATE ON dicom.profile_attribute
@@ -391,8 +389,6 @@ CREATE TRIGGER deleted AFTER DELETE ON dicom.profile_attribute
 	REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION dicom.rules_changed();
 CREATE TRIGGER truncated AFTER TRUNCATE ON dicom.profile_attribute
 	FOR EACH STATEMENT EXECUTE FUNCTION dicom.rules_changed();
-CREATE TRIGGER forget_rules AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON dicom.profile_attribute
-	FOR EACH STATEMENT EXECUTE FUNCTION dicom.forget_rules();
 
 CREATE FUNCTION dicom.copy_profile(source text, target text, description text DEFAULT NULL)
 RETURNS integer

@@ -532,7 +532,8 @@ generalize_zip3(const struct application *application, struct deid_text value)
 static bool
 clean_text(const struct application *application, struct deid_text value)
 {
-	struct deid_known known[] = {application->rule->known, application->context->known};
+	const struct deid_context *context = application->context;
+	struct deid_known known[] = {application->rule->known, context->known[0], context->known[1]};
 
 	return deid_clean_text(value, known, COUNT_OF(known), application->rule->clean_any, application->out);
 }

@@ -94,7 +94,7 @@ struct deid_context
 	struct deid_text patient_id;
 	struct deid_text issuer;
 	struct deid_text study_instance_uid; /* stands in where there is no patient id */
-	struct deid_known known;    /* what clean_text removes too: names and ids of the same row or data set */
+	struct deid_known known[2]; /* what clean_text removes too: names and ids of the same row or data set */
 	struct deid_counts *counts; /* may be NULL */
 
 	/* private: the shift that holds for patient, issuer and range */
