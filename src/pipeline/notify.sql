@@ -144,7 +144,7 @@ BEGIN
 	ELSIF (add_notification.kind = 'slack_api') <> (add_notification.token IS NOT NULL AND add_notification.channel IS NOT NULL)
 		OR (add_notification.kind <> 'slack_api') <> (add_notification.token IS NULL AND add_notification.channel IS NULL) THEN
 		RAISE EXCEPTION 'token and channel go with notifications of kind "slack_api", and with no others' USING ERRCODE = 'invalid_parameter_value';
-	ELSIF add_notification.token !~ '^[!-~]{1,1000}$' THEN
+	ELSIF add_notification.token !~ '^[!-~]+$' OR length(add_notification.token) > 1000 THEN
 		RAISE EXCEPTION 'the token holds characters that no token has' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	PERFORM dicom.check_notification_url(place, current_user::regrole);
