@@ -201,9 +201,9 @@ BEGIN
 	VALUES (name, current_user::regrole, provider, raw, stage, raw_schema, stage_schema, processed_schema, dicom.record_epoch(), given)
 	RETURNING * INTO made;
 	PERFORM dicom.create_raw_tables(made);
+	UPDATE dicom.pipeline p SET rules = dicom.refresh_stage_columns(made) WHERE p.name = made.name;
 	PERFORM dicom.create_stage_tables(made);
 	PERFORM dicom.create_processed_layers(made);
-	UPDATE dicom.pipeline p SET rules = dicom.pipeline_rules(made) WHERE p.name = made.name;
 	PERFORM dicom.take_stale_days(raw);
 	PERFORM dicom.mark_days(name, quote_ident(stage_schema), made.epoch, (SELECT array_agg(d.day) FROM dicom.catalog_days(raw) d));
 END

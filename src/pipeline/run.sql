@@ -229,7 +229,7 @@ DECLARE
 BEGIN
 	PERFORM dicom.drop_stage_work(p);
 	PERFORM dicom.refresh_lineage(p.name);
-	new_rules := dicom.pipeline_rules(p);
+	new_rules := dicom.refresh_stage_columns(p);
 	IF new_rules IS DISTINCT FROM p.rules THEN
 		PERFORM dicom.mark_days(p.name, quote_ident(p.stage_schema), d.epoch, array_agg(d.day))
 		FROM dicom.layer_day d

@@ -3,39 +3,39 @@
 
 CREATE FUNCTION dicom.catalog_days(server text)
 RETURNS TABLE (day date, seen_at timestamptz)
-AS 'MODULE_PATHNAME', 'dicom_catalog_days' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 1000
-SET search_path = pg_catalog, pg_temp;
+AS 'MODULE_PATHNAME', 'dicom_catalog_days' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 1000;
 COMMENT ON FUNCTION dicom.catalog_days(text) IS 'the days of the objects that the catalog of a server has; needs USAGE on the server';
 
 CREATE FUNCTION dicom.day_sizes(server text, days date[], since timestamptz[])
 RETURNS TABLE (day date, objects bigint, changed bigint)
-AS 'MODULE_PATHNAME', 'dicom_day_sizes' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 100
-SET search_path = pg_catalog, pg_temp;
+AS 'MODULE_PATHNAME', 'dicom_day_sizes' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 100;
 COMMENT ON FUNCTION dicom.day_sizes(text, date[], timestamptz[]) IS
 	'how many objects of these days the catalog has, and how many of them were read since a moment; needs USAGE on the server';
 
 CREATE FUNCTION dicom.objects_of_days(server text, days date[])
 RETURNS TABLE (day date, key text, etag text, size bigint, state text, error_code text, error text)
-AS 'MODULE_PATHNAME', 'dicom_objects_of_days' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 1000
-SET search_path = pg_catalog, pg_temp;
+AS 'MODULE_PATHNAME', 'dicom_objects_of_days' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 1000;
 COMMENT ON FUNCTION dicom.objects_of_days(text, date[]) IS 'the objects of these days, as the catalog has them; needs USAGE on the server';
 
 CREATE FUNCTION dicom.forget_objects(server text, days date[])
 RETURNS bigint
-AS 'MODULE_PATHNAME', 'dicom_forget_objects' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp;
+AS 'MODULE_PATHNAME', 'dicom_forget_objects' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION dicom.forget_objects(text, date[]) IS 'makes the next sync read the objects of these days again; how many; needs USAGE on the server';
 
 CREATE FUNCTION dicom.retry_objects(server text)
 RETURNS bigint
-AS 'MODULE_PATHNAME', 'dicom_retry_objects' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp;
+AS 'MODULE_PATHNAME', 'dicom_retry_objects' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION dicom.retry_objects(text) IS 'makes the next sync try objects that failed, however lately; how many; needs USAGE on the server';
+
+CREATE FUNCTION dicom.retry_copies(source text, target text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'dicom_retry_copies' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION dicom.retry_copies(text, text) IS
+	'makes the next copying try objects that failed, however lately; how many; needs USAGE on both servers';
 
 CREATE FUNCTION dicom.take_stale_days(server text)
 RETURNS bigint
-AS 'MODULE_PATHNAME', 'dicom_take_stale_days' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE
-SET search_path = pg_catalog, pg_temp;
+AS 'MODULE_PATHNAME', 'dicom_take_stale_days' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION dicom.take_stale_days(text) IS
 	'takes the days that syncs of a server found changed, and makes them stale in every pipeline over it; needs USAGE on the server';
 

@@ -69,29 +69,47 @@ SELECT $f$CASE
 $$;
 COMMENT ON FUNCTION dicom.raw_burned_in() IS 'why an image may show text about a patient: an expression over r, a row of a file; NULL where it does not';
 
+/* Working the rules out takes longer than a small day: a run does it once. */
+CREATE FUNCTION dicom.refresh_stage_columns(pipeline dicom.pipeline)
+RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	WITH fresh AS MATERIALIZED (
+		SELECT k.epoch, e.entity, c.column_name::text, c.ordinal, format('(%s)::%s', c.expression, c.target_type) AS expression, c.target_type AS type
+		FROM dicom.stage_entities() e, unnest(array_remove(ARRAY[pipeline.epoch, pipeline.next_epoch], NULL)) k (epoch),
+			dicom.anonymized_columns(format('%I.%I', pipeline.raw_schema, e.entity)::regclass, dicom.pipeline_option(pipeline.options, 'profile'), k.epoch) c
+	),
+	gone AS (
+		DELETE FROM dicom.stage_column c
+		WHERE c.pipeline = pipeline.name
+			AND NOT EXISTS (SELECT FROM fresh f WHERE f.epoch = c.epoch AND f.entity = c.entity AND f.column_name = c.column_name)
+	)
+	INSERT INTO dicom.stage_column AS c (pipeline, epoch, entity, column_name, ordinal, expression, type)
+	SELECT pipeline.name, f.epoch, f.entity, f.column_name, f.ordinal, f.expression, f.type
+	FROM fresh f
+	ON CONFLICT ON CONSTRAINT stage_column_pkey DO UPDATE SET ordinal = excluded.ordinal, expression = excluded.expression, type = excluded.type
+	WHERE (c.ordinal, c.expression, c.type) <> (excluded.ordinal, excluded.expression, excluded.type);
+	RETURN md5((SELECT string_agg(concat_ws(' ', c.entity, c.column_name, c.expression), ',' ORDER BY c.entity, c.ordinal)
+		FROM dicom.stage_column c WHERE c.pipeline = pipeline.name AND c.epoch = pipeline.epoch)
+		|| dicom.pipeline_option(pipeline.options, 'burned_in') || dicom.raw_burned_in());
+END
+$$;
+COMMENT ON FUNCTION dicom.refresh_stage_columns(dicom.pipeline) IS 'looks up what the rules make of each column; returns a fingerprint of that';
+
 CREATE FUNCTION dicom.stage_columns(pipeline dicom.pipeline, entity text, epoch integer)
 RETURNS TABLE (ordinal integer, column_name text, expression text, type text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT c.ordinal, c.column_name::text, format('(%s)::%s', c.expression, c.target_type), c.target_type
-FROM dicom.anonymized_columns(
-	format('%I.%I', (pipeline).raw_schema, entity)::regclass, dicom.pipeline_option((pipeline).options, 'profile'), epoch) c
+SELECT c.ordinal, c.column_name, c.expression, c.type
+FROM dicom.stage_column c
+WHERE c.pipeline = (pipeline).name AND c.entity = stage_columns.entity AND c.epoch = stage_columns.epoch
 ORDER BY c.ordinal
 $$;
 COMMENT ON FUNCTION dicom.stage_columns(dicom.pipeline, text, integer) IS
 	'columns of an entity that survive the rules, the expression of each over r, a row of a file, and its type';
-
-CREATE FUNCTION dicom.pipeline_rules(pipeline dicom.pipeline)
-RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT md5(string_agg(e.entity || c.column_name || c.expression || c.type, ',' ORDER BY e.place, c.ordinal)
-	|| dicom.pipeline_option((pipeline).options, 'burned_in'))
-FROM dicom.stage_entities() e, dicom.stage_columns(pipeline, e.entity, (pipeline).epoch) c
-$$;
-COMMENT ON FUNCTION dicom.pipeline_rules(dicom.pipeline) IS 'fingerprint of what is done to the values of a file on their way to stage';
 
 CREATE FUNCTION dicom.create_raw_tables(pipeline dicom.pipeline)
 RETURNS void
