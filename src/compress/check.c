@@ -2,8 +2,9 @@
  * check.c
  *	  Whether a former run has made the pictures of a source already.
  *
- * A note is looked up, unless it is known that there is none: the first page of a remote state's listing is read once, and tells all where
- * there is no second one. A note of the same etag and fingerprint counts if every picture it names is there in its length.
+ * A directory's ledger tells at once. In a bucket a note is looked up, unless it is known that there is none: the first page of their
+ * listing is read once, and tells all where there is no second one. A note of the same etag and fingerprint counts if every picture it
+ * names is there in its length.
  */
 #include "run.h"
 
@@ -95,12 +96,15 @@ check_open(struct run *run, const struct place_target *pictures, const struct pl
 	if (store_open(&pictures->options, NULL, &run->picture_store, error) != DICOM_OK)
 		return DICOM_FAILED;
 	run->picture_prefix = pictures->prefix;
+	run->has_notes = notes != NULL;
 	if (notes == NULL)
 		return DICOM_OK;
 	run->note_prefix = notes->prefix;
 	if (store_open(&notes->options, NULL, &run->note_store, error) != DICOM_OK)
 		return DICOM_FAILED;
-	return store_is_remote(run->note_store) ? list_notes(run, error) : DICOM_OK;
+	if (store_is_remote(run->note_store))
+		return list_notes(run, error);
+	return ledger_open(run->note_store, run->note_prefix, &run->ledger, error);
 }
 
 void
@@ -110,6 +114,7 @@ check_close(struct run *run)
 		free(run->known_notes[--run->known_count]);
 	free(run->known_notes);
 	dicom_buffer_free(&run->note_name);
+	ledger_close(run->ledger);
 	store_close(run->note_store);
 	store_close(run->picture_store);
 }
@@ -153,9 +158,9 @@ may_exist(const struct run *run, const char *name)
 }
 
 static bool
-ask_note(struct run *run, struct check *check, size_t room)
+ask_note(struct run *run, struct check *check, const char *key, size_t room)
 {
-	struct store_read_request request = {.key = run->note_name.data, .length = room};
+	struct store_read_request request = {.key = key, .length = room};
 	char *bytes = realloc(check->bytes, room);
 
 	if (bytes == NULL)
@@ -163,23 +168,6 @@ ask_note(struct run *run, struct check *check, size_t room)
 	request.buffer = check->bytes = bytes;
 	check->room = room;
 	return store_read_open(run->note_store, &request, &check->read, NULL) == DICOM_OK;
-}
-
-/* DICOM_END where there cannot be a note. */
-static enum dicom_status
-begin(struct run *run, struct item *item)
-{
-	struct dicom_buffer *name = &run->note_name;
-
-	dicom_buffer_reset(name);
-	dicom_buffer_append_string(name, run->note_prefix);
-	state_append_name(name, item->source.url);
-	if (name->failed || !may_exist(run, name->data))
-		return DICOM_END;
-	item->check = calloc(1, sizeof(*item->check));
-	if (item->check == NULL || !ask_note(run, item->check, FIRST_NOTE))
-		return DICOM_END;
-	return DICOM_OK;
 }
 
 static void
@@ -206,25 +194,60 @@ ask_etag(struct run *run, struct item *item)
 	return DICOM_OK;
 }
 
+/* Is the note about pictures of the kind that is wanted? */
+static enum dicom_status
+judge_note(struct run *run, struct item *item)
+{
+	char fingerprint[SHA256_TEXT];
+
+	if (!check_fingerprint(run, item, fingerprint) || strcmp(fingerprint, item->check->note.fingerprint) != 0)
+		return DICOM_END;
+	return ask_etag(run, item);
+}
+
 static enum dicom_status
 take_note(struct run *run, struct item *item)
 {
 	struct check *check = item->check;
 	struct store_object object;
-	char fingerprint[SHA256_TEXT];
 	size_t got;
 	enum dicom_status status = store_read_result(check->read, &got, &object, NULL);
 
 	if (status != DICOM_OK)
 		return status == DICOM_PENDING ? status : DICOM_END;
+	if (got == check->room && object.size > got && object.size <= MOST_NOTE)
+	{
+		dicom_buffer_reset(&run->note_name);
+		dicom_buffer_append_string(&run->note_name, object.key);
+		store_read_close(check->read);
+		check->read = NULL;
+		if (run->note_name.failed || !ask_note(run, check, run->note_name.data, (size_t) object.size))
+			return DICOM_END;
+		return take_note(run, item);
+	}
 	store_read_close(check->read);
 	check->read = NULL;
-	if (got == check->room && object.size > got && object.size <= MOST_NOTE)
-		return ask_note(run, check, (size_t) object.size) ? take_note(run, item) : DICOM_END;
-	if (!state_read(check->bytes, got, &check->note) || !check_fingerprint(run, item, fingerprint) ||
-		strcmp(fingerprint, check->note.fingerprint) != 0)
+	return state_read(check->bytes, got, &check->note) ? judge_note(run, item) : DICOM_END;
+}
+
+/* Looks for the note. DICOM_END where there is none. */
+static enum dicom_status
+begin(struct run *run, struct item *item)
+{
+	struct dicom_buffer *name = &run->note_name;
+
+	item->check = calloc(1, sizeof(*item->check));
+	if (item->check == NULL)
 		return DICOM_END;
-	return ask_etag(run, item);
+	if (run->ledger)
+		return ledger_find(run->ledger, item->note.source, &item->check->note) ? judge_note(run, item)
+																			   : DICOM_END;
+	dicom_buffer_reset(name);
+	dicom_buffer_append_string(name, run->note_prefix);
+	state_append_name(name, item->note.source);
+	if (name->failed || !may_exist(run, name->data) || !ask_note(run, item->check, name->data, FIRST_NOTE))
+		return DICOM_END;
+	return DICOM_OK;
 }
 
 static enum dicom_status
@@ -310,7 +333,7 @@ check_item(struct run *run, struct item *item, const struct state_note **note)
 {
 	enum dicom_status status = DICOM_OK;
 
-	if (run->note_prefix == NULL || run->options->overwrite)
+	if (!run->has_notes || run->options->overwrite)
 		return DICOM_END;
 	if (item->check == NULL)
 		status = begin(run, item);

@@ -73,6 +73,8 @@ prepare(struct run *run, struct item *item, struct dicom_error *error)
 		*error = item->source.error;
 		return DICOM_FAILED;
 	}
+	if (!state_digest(item->source.url, strlen(item->source.url), item->note.source))
+		return dicom_fail(error, DICOM_ERROR_MEMORY, "cannot compute a digest");
 	item->template = run->template;
 	if (item->source.template)
 	{
@@ -132,11 +134,18 @@ item_fail(struct run *run, struct item *item, const struct dicom_error *error, b
 void
 item_skip(struct run *run, struct item *item, const struct state_note *note)
 {
+	struct dicom_error error;
 	uint32_t i;
 
 	for (i = 0; i < note->count; i++)
-		report_picture(run->report, item->source.name, &note->pictures[i], 0, true);
-	run->report->sources_skipped++;
+		if (taken_add(&run->taken, note->pictures[i].key, &error) == DICOM_OK)
+			report_picture(run->report, item->source.name, &note->pictures[i], 0, true);
+		else
+		{
+			item->has_failed = true;
+			report_failure(run->report, item->source.name, note->pictures[i].frame, &error, false);
+		}
+	run->report->sources_skipped += !item->has_failed;
 	item->step = ITEM_IS_WRITTEN;
 	settle(run, item);
 }
@@ -281,7 +290,7 @@ give_note(struct run *run, struct item *item)
 {
 	struct output_task *task = item->held;
 
-	if (run->note_prefix == NULL || item->note_given || item->has_failed || item->outstanding > 0)
+	if (!run->has_notes || item->note_given || item->has_failed || item->outstanding > 0)
 		return false;
 	if (task == NULL)
 	{
@@ -295,7 +304,6 @@ give_note(struct run *run, struct item *item)
 	item->held = NULL;
 	item->note_given = true;
 	task->note = &item->note;
-	task->url = item->source.url;
 	submit(run, item, task);
 	return true;
 }
@@ -323,7 +331,7 @@ item_take_written(struct run *run, struct output_task *task)
 		report_failure(run->report, item->source.name, task->wrote_picture ? 0 : task->picture.frame,
 					   &task->error, false);
 	}
-	else if (task->note == NULL && run->note_prefix)
+	else if (task->note == NULL && run->has_notes)
 	{
 		struct picture_note picture = task->picture;
 

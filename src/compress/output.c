@@ -60,7 +60,7 @@ put(struct writer *writer, struct store *store, const char *type, const void *by
 {
 	struct store_put_request request = {.key = writer->key.data, .content_type = type, .no_sync = true};
 
-	if (writer->key.failed || writer->text.failed)
+	if (writer->key.failed)
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	return store_put(store, &request, bytes, length, NULL, error);
 }
@@ -92,11 +92,15 @@ write_note(struct writer *writer, struct output_task *task)
 		if (picture.key == NULL || !state_add(task->note, &picture))
 			return dicom_fail(&task->error, DICOM_ERROR_MEMORY, "out of memory");
 	}
-	dicom_buffer_reset(&writer->key);
-	dicom_buffer_append_string(&writer->key, writer->options->notes.prefix);
-	state_append_name(&writer->key, task->url);
 	dicom_buffer_reset(&writer->text);
 	state_write(task->note, &writer->text);
+	if (writer->text.failed)
+		return dicom_fail(&task->error, DICOM_ERROR_MEMORY, "out of memory");
+	if (writer->options->ledger)
+		return ledger_append(writer->options->ledger, writer->text.data, writer->text.length, &task->error);
+	dicom_buffer_reset(&writer->key);
+	dicom_buffer_append_string(&writer->key, writer->options->notes.prefix);
+	state_append_name(&writer->key, task->note->source);
 	return put(writer, writer->options->shares_store ? writer->pictures : writer->notes, NOTE_TYPE,
 			   writer->text.data, writer->text.length, &task->error);
 }
@@ -109,7 +113,7 @@ open_writer(struct writer *writer, struct dicom_error *error)
 	if (writer->pictures == NULL &&
 		store_open(&options->pictures.options, NULL, &writer->pictures, error) != DICOM_OK)
 		return DICOM_FAILED;
-	if (options->has_notes && !options->shares_store && writer->notes == NULL &&
+	if (options->has_notes && !options->shares_store && !options->ledger && writer->notes == NULL &&
 		store_open(&options->notes.options, NULL, &writer->notes, error) != DICOM_OK)
 		return DICOM_FAILED;
 	return DICOM_OK;

@@ -8,15 +8,16 @@
 #define COMPRESS_OUTPUT_H
 
 #include "places.h"
-#include "state.h"
+#include "ledger.h"
 
 struct output_options
 {
 	struct place_target pictures;
 	struct place_target notes; /* prefix includes the state's own */
 	bool has_notes;
-	bool shares_store; /* notes lie in the store of the pictures */
-	int threads;       /* at most */
+	bool shares_store;     /* notes are objects in the store of the pictures */
+	struct ledger *ledger; /* where notes are its lines; NULL: they are objects */
+	int threads;           /* at most */
 };
 
 /* Something to write: a picture, a note, or a picture and then the note that it completes. */

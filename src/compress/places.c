@@ -341,17 +341,24 @@ absolute_path(const char *path, bool *is_directory)
 	return joined;
 }
 
-/* A path as the URL of a file, in the letters of a key. Directories end in a slash. */
+/* A path as the URL of a file, in the letters of a key. Directories end in a slash. One that must be there is, or *error says not. */
 static char *
-path_to_url(const char *path)
+path_to_url(const char *path, bool must_be, struct dicom_error *error)
 {
 	struct dicom_buffer url = {0};
 	bool is_directory;
 	size_t length = strlen(path);
 	char *absolute = absolute_path(path, &is_directory);
 
+	dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	if (absolute == NULL)
 		return NULL;
+	if (must_be && !is_directory && length > 0 && path[length - 1] == '/')
+	{
+		free(absolute);
+		dicom_fail(error, DICOM_ERROR_NO_BUCKET, "directory does not exist");
+		return NULL;
+	}
 	dicom_buffer_append_string(&url, FILE_SCHEME);
 	file_append_name(&url, absolute, strlen(absolute));
 	if ((is_directory || (length > 0 && path[length - 1] == '/')) && absolute[strlen(absolute) - 1] != '/')
@@ -363,23 +370,26 @@ path_to_url(const char *path)
 }
 
 static char *
-text_to_url(const struct places *places, const char *text, struct dicom_error *error)
+text_to_url(const struct places *places, const char *text, bool must_be, struct dicom_error *error)
 {
 	char *url;
 
-	if (begins_with(text, S3_SCHEME) && text[strlen(S3_SCHEME)] != '\0' && text[strlen(S3_SCHEME)] != '/')
+	if (begins_with(text, FILE_SCHEME "/") && !places->options->stores)
+		return path_to_url(text + strlen(FILE_SCHEME), must_be, error);
+	if (strstr(text, "://") == NULL && *text != '\0')
+		return path_to_url(text, must_be, error);
+	/* Below a listed place links are followed by its store, which keeps within its directory. */
+	if (begins_with(text, FILE_SCHEME "/"))
+		url = strdup(text);
+	else if (begins_with(text, S3_SCHEME) && strspn(text + strlen(S3_SCHEME), "/") == 0 &&
+			 text[strlen(S3_SCHEME)])
 		url = strchr(text + strlen(S3_SCHEME), '/') ? strdup(text) : with_last_slash(text);
-	else if (begins_with(text, FILE_SCHEME "/"))
-		/* Below a listed place links are followed by its store, which keeps within its directory. */
-		url = places->options->stores ? strdup(text) : path_to_url(text + strlen(FILE_SCHEME));
-	else if (strstr(text, "://") || *text == '\0')
+	else
 	{
 		dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "not a location");
 		dicom_hint(error, "write s3://bucket/key, file:///path or a path");
 		return NULL;
 	}
-	else
-		url = path_to_url(text);
 	if (url == NULL)
 		fail_memory(error);
 	return url;
@@ -391,7 +401,7 @@ places_find(struct places *places, const char *text, struct place_name *name, st
 	size_t length;
 
 	memset(name, 0, sizeof(*name));
-	name->url = text_to_url(places, text, error);
+	name->url = text_to_url(places, text, true, error);
 	if (name->url == NULL || find_place(places, name->url, &name->place, error) != DICOM_OK)
 	{
 		place_name_free(name);
@@ -458,7 +468,7 @@ places_target(struct places *places, const char *text, struct place_target *targ
 	char *url = NULL;
 
 	if (places->target_count < MAX_TARGETS)
-		url = below ? text_to_url(places, below, error) : NULL;
+		url = below ? text_to_url(places, below, false, error) : NULL;
 	if (url && begins_with(url, FILE_SCHEME) && !places->options->stores)
 	{
 		free(below);

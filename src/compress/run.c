@@ -108,6 +108,7 @@ open_output(struct run *run, struct dicom_error *error)
 	if (find_targets(run, &output, error) != DICOM_OK ||
 		check_open(run, &output.pictures, output.has_notes ? &output.notes : NULL, error) != DICOM_OK)
 		return DICOM_FAILED;
+	output.ledger = run->ledger;
 	output.threads = store_is_remote(run->picture_store) ? REMOTE_WRITERS + 16 * jobs : jobs;
 	if (output.threads > WRITERS_MOST)
 		output.threads = WRITERS_MOST;

@@ -98,8 +98,10 @@ struct run
 	uint64_t memory; /* of a child */
 
 	/* former runs */
-	struct store *note_store;
-	const char *note_prefix; /* with the state's own; NULL: no notes */
+	bool has_notes;
+	struct ledger *ledger;    /* of a directory */
+	struct store *note_store; /* or that of a bucket */
+	const char *note_prefix;
 	struct dicom_buffer note_name;
 	char **known_notes; /* names, sorted, where known_all */
 	int known_count;
@@ -167,7 +169,7 @@ extern void slot_close(struct slot *slot);
 
 /* --- check.c --- */
 
-/* Finds out where notes are, and, if these are few, which there are. */
+/* Opens what former runs have left: pictures, and notes (NULL: none are kept). */
 extern enum dicom_status check_open(struct run *run, const struct place_target *pictures,
 									const struct place_target *notes, struct dicom_error *error);
 extern void check_close(struct run *run);

@@ -31,14 +31,9 @@ state_digest(const void *bytes, size_t length, char text[SHA256_TEXT])
 }
 
 void
-state_append_name(struct dicom_buffer *out, const char *url)
+state_append_name(struct dicom_buffer *out, const char digest[SHA256_TEXT])
 {
-	char digest[SHA256_TEXT];
-
-	if (!state_digest(url, strlen(url), digest))
-		out->failed = true;
-	else
-		dicom_buffer_printf(out, "%.2s/%s.json", digest, digest);
+	dicom_buffer_printf(out, "%.2s/%s.json", digest, digest);
 }
 
 bool
@@ -78,7 +73,8 @@ state_write(const struct state_note *note, struct dicom_buffer *out)
 {
 	uint32_t i;
 
-	dicom_buffer_append_char(out, '{');
+	dicom_buffer_append(out, "\n{", 2);
+	json_append_member(out, "source", note->source);
 	json_append_member(out, "etag", note->etag);
 	json_append_member(out, "fingerprint", note->fingerprint);
 	dicom_buffer_append_string(out, ", \"pictures\": [");
@@ -141,6 +137,7 @@ state_read(const char *bytes, size_t length, struct state_note *note)
 	memset(note, 0, sizeof(*note));
 	note->etag = etag ? strdup(etag) : NULL;
 	good = note->etag && json_is_array(pictures) && json_array_size(pictures) > 0 &&
+		   read_digest(json_object_get(object, "source"), note->source) &&
 		   read_digest(json_object_get(object, "fingerprint"), note->fingerprint);
 	for (i = 0; good && i < json_array_size(pictures); i++)
 		good = read_picture(json_array_get(pictures, i), note);

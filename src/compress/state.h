@@ -2,9 +2,9 @@
  * state.h
  *	  What is noted of a source whose pictures are all written, so that the next run passes over it.
  *
- * A note is a small JSON object of its own, beside the pictures or where --state says, named by the SHA-256 of the source's URL. It holds the
- * source's etag, the fingerprint of the options, and of every picture its key, length and digest; it holds no part of the source's
- * name. It is written when the last picture is, so a run that ends half-way leaves none.
+ * A note is a small JSON object: the SHA-256 of the source's URL, its etag, the fingerprint of the options, and of every picture its key,
+ * length and digest; nothing of the source's name. In a bucket each note is an object of its own, named by that digest; those of a
+ * directory are the lines of a ledger. A note is written when the last picture is, so a run that ends half-way leaves none.
  */
 #ifndef COMPRESS_STATE_H
 #define COMPRESS_STATE_H
@@ -26,6 +26,7 @@ struct picture_note
 
 struct state_note
 {
+	char source[SHA256_TEXT]; /* the digest of its URL */
 	char *etag;
 	char fingerprint[SHA256_TEXT];
 	struct picture_note *pictures; /* in the order of frames */
@@ -36,13 +37,14 @@ struct state_note
 /* The digest of some bytes, in hex. False where the library fails. */
 extern bool state_digest(const void *bytes, size_t length, char text[SHA256_TEXT]);
 
-/* Appends the name of a source's note below the state's prefix: ab/<digest>.json. */
-extern void state_append_name(struct dicom_buffer *out, const char *url);
+/* Appends the name of the note about the source of this digest: ab/<digest>.json. */
+extern void state_append_name(struct dicom_buffer *out, const char digest[SHA256_TEXT]);
 
 /* A picture more, whose key is taken over. False: out of memory, and the key is freed. */
 extern bool state_add(struct state_note *note, const struct picture_note *picture);
 extern void state_free(struct state_note *note);
 
+/* Appends an empty line, and one with the note. */
 extern void state_write(const struct state_note *note, struct dicom_buffer *out);
 
 /* False for what is no note, as one that was cut short. */

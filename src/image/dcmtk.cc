@@ -17,7 +17,7 @@
 
 #include "dcmtk.h"
 
-/* What a last row is filled with, to see whether the decoder came so far. */
+/* What a row is filled with, to see whether the decoder came so far. */
 #define UNTOUCHED 0xA5
 
 namespace
@@ -57,24 +57,55 @@ is_untouched(const uint8_t *bytes, size_t length)
 	return true;
 }
 
-/* A decoder that wants more bytes behind the last row only misses the end marker. */
+/* Where the samples go. */
+struct target
+{
+	uint8_t *samples;
+	size_t rows, row_bytes;
+	size_t slack; /* rows that may be missing in a stream without end marker */
+
+	uint8_t *
+	row(size_t number) const
+	{
+		return samples + number * row_bytes;
+	}
+};
+
+/* A decoder that wants more bytes behind its last rows only misses the end marker. */
+OFCondition
+end_stream(DJDecoder &decoder, const target &to, Uint32 size)
+{
+	static Uint8 end[] = {0xFF, 0xD9};
+	OFCondition condition = EJ_Suspension;
+
+	if (to.rows <= to.slack || !is_untouched(to.row(to.rows - to.slack - 1), to.row_bytes))
+		condition = decoder.decode(end, sizeof(end), to.samples, size, OFFalse);
+	if (condition == EJ_Suspension && !is_untouched(to.row(to.rows - 1), to.row_bytes))
+		condition = EC_Normal;
+	return condition;
+}
+
 const char *
-decode(const uint8_t *bytes, size_t length, int precision, uint8_t *samples, size_t size, size_t row_bytes,
-	   char *message, size_t message_size)
+decode(const uint8_t *bytes, size_t length, int precision, const target &to, char *message,
+	   size_t message_size)
 {
 	DJCodecParameter parameter(ECC_lossyYCbCr, EDC_never, EUC_never, EPC_colorByPixel);
 	std::unique_ptr<DJDecoder> decoder = make_decoder(precision, parameter);
-	uint8_t *last_row = samples + size - row_bytes;
+	Uint32 size = static_cast<Uint32>(to.rows * to.row_bytes);
 	OFCondition condition = decoder->init();
 
-	memset(last_row, UNTOUCHED, row_bytes);
+	memset(to.row(to.rows - 1), UNTOUCHED, to.row_bytes);
+	if (to.rows > to.slack)
+		memset(to.row(to.rows - to.slack - 1), UNTOUCHED, to.row_bytes);
 	if (condition.good())
-		condition = decoder->decode(const_cast<Uint8 *>(bytes), static_cast<Uint32>(length), samples,
-									static_cast<Uint32>(size), OFFalse);
+		condition = decoder->decode(const_cast<Uint8 *>(bytes), static_cast<Uint32>(length), to.samples, size,
+									OFFalse);
 	if (condition == EJ_Suspension)
-		return is_untouched(last_row, row_bytes) ? "the stream ends too early" : nullptr;
+		condition = end_stream(*decoder, to, size);
 	if (condition.good())
 		return nullptr;
+	if (condition == EJ_Suspension)
+		return "the stream ends too early";
 	snprintf(message, message_size, "%s", condition.text());
 	return message;
 }
@@ -82,15 +113,17 @@ decode(const uint8_t *bytes, size_t length, int precision, uint8_t *samples, siz
 } // namespace
 
 extern "C" const char *
-dcmtk_decode_jpeg(const uint8_t *bytes, size_t length, int precision, uint8_t *samples, size_t size,
-				  size_t row_bytes, char *message, size_t message_size)
+dcmtk_decode_jpeg(const uint8_t *bytes, size_t length, const struct dcmtk_jpeg *jpeg, uint8_t *samples,
+				  char *message, size_t message_size)
 {
-	if (length > UINT32_MAX || size > UINT32_MAX)
+	target to = {samples, jpeg->rows, jpeg->row_bytes, jpeg->is_lossless ? size_t(1) : size_t(16)};
+
+	if (length > UINT32_MAX || to.row_bytes > UINT32_MAX / to.rows)
 		return "the frame is too large for this decoder";
 	try
 	{
 		silence();
-		return decode(bytes, length, precision, samples, size, row_bytes, message, message_size);
+		return decode(bytes, length, jpeg->precision, to, message, message_size);
 	}
 	catch (const std::bad_alloc &)
 	{

@@ -12,6 +12,9 @@
 
 #define ITEM_HEADER 8
 
+/* Bytes that are read at once while walking. */
+#define READ_AHEAD 4096
+
 /* One item of encapsulated pixel data: PS3.5 A.4. */
 struct fragment
 {
@@ -32,6 +35,11 @@ struct image_frames
 	uint64_t frame_bits; /* native: of one frame */
 
 	uint64_t base; /* encapsulated: of the first fragment's header, where offsets of the tables count from */
+
+	/* What was read last while walking: small fragments cost no read each. */
+	uint8_t ahead[READ_AHEAD];
+	uint64_t ahead_offset;
+	size_t ahead_length;
 
 	/* A table that is trusted so far: where the header of each frame's first fragment stands. NULL once it was found wrong. */
 	uint64_t *starts;

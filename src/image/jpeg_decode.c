@@ -48,10 +48,10 @@ decode_with_dcmtk(const uint8_t *bytes, size_t length, const struct jpeg_header 
 				  struct image_frame *frame, struct dicom_error *error)
 {
 	uint32_t sample_bytes = header->precision <= 8 ? 1 : 2;
-	size_t row_bytes = (size_t) header->columns * header->components * sample_bytes;
+	struct dcmtk_jpeg jpeg = {header->precision, header->process == LOSSLESS, header->rows,
+							  (size_t) header->columns * header->components * sample_bytes};
 	char message[160];
-	const char *fault = dcmtk_decode_jpeg(bytes, length, header->precision, frame->samples,
-										  row_bytes * header->rows, row_bytes, message, sizeof(message));
+	const char *fault = dcmtk_decode_jpeg(bytes, length, &jpeg, frame->samples, message, sizeof(message));
 
 	if (fault)
 		return codec_fail(error, DICOM_TAG_PIXEL_DATA, "JPEG: %s", fault);

@@ -75,16 +75,43 @@ decode(charls_jpegls_decoder *decoder, const struct image_pixels *pixels, const 
 	return status;
 }
 
+/*
+ * CharLS stops at a marker; at the end of the bytes it may go on for seconds, counting bits that are not there. A stream without end of
+ * image gets one, in a copy that the caller frees; NULL for one that needs none, or where memory is short.
+ */
+static uint8_t *
+with_end(const uint8_t *bytes, size_t length)
+{
+	static const uint8_t end[] = {0xFF, 0xD9};
+	size_t last = length;
+	uint8_t *copy;
+
+	while (last > 0 && bytes[last - 1] == 0)
+		last--;
+	if (last >= sizeof(end) && memcmp(bytes + last - sizeof(end), end, sizeof(end)) == 0)
+		return NULL;
+	copy = malloc(length + sizeof(end));
+	if (copy)
+	{
+		memcpy(copy, bytes, length);
+		memcpy(copy + length, end, sizeof(end));
+	}
+	return copy;
+}
+
 enum dicom_status
 jpeg_ls_decode(const struct image_pixels *pixels, const uint8_t *bytes, size_t length,
 			   struct image_frame *frame, struct dicom_error *error)
 {
 	charls_jpegls_decoder *decoder = charls_jpegls_decoder_create();
+	uint8_t *ended = with_end(bytes, length);
 	enum dicom_status status;
 
-	if (!decoder)
-		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
-	status = decode(decoder, pixels, bytes, length, frame, error);
+	if (decoder)
+		status = decode(decoder, pixels, ended ? ended : bytes, ended ? length + 2 : length, frame, error);
+	else
+		status = dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	charls_jpegls_decoder_destroy(decoder);
+	free(ended);
 	return status;
 }

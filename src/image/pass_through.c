@@ -228,16 +228,22 @@ step(struct stream *stream)
 	return true;
 }
 
+/* Zeros behind the end stay, as DICOM pads with them; other bytes go, with the zeros among them. */
 static bool
 copy_stream(struct stream *stream)
 {
+	size_t end;
+
 	if (stream->length < 2 || stream->bytes[0] != 0xFF || stream->bytes[1] != SOI)
 		return false;
 	copy_to(stream, 2);
 	while (!stream->has_ended)
 		if (!step(stream))
 			return false;
-	if (stream->length - stream->place == 1)
+	end = stream->length;
+	while (end > stream->place && stream->bytes[end - 1] == 0)
+		end--;
+	if (end == stream->place)
 		copy_to(stream, stream->length);
 	return !stream->out->failed;
 }

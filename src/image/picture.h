@@ -108,7 +108,7 @@ extern enum dicom_status picture_to_jpeg(struct picture *picture, const struct p
  * Appends an encapsulated frame to `out` where its bytes are the picture already: baseline JPEG of 8 bits, whole, of the size
  * that the data set says, grey or in the colours that a reader of JPEG files takes it for, with no rescale, window, inversion
  * or scaling that would change a value. The bytes stay as they are, but for comments and application data other than
- * JFIF's and Adobe's, which may say anything about anybody, and what follows the end of the image beyond a padding byte.
+ * JFIF's and Adobe's, which may say anything about anybody, and what follows the end of the image other than zeros.
  * False, with `out` as it was, where the frame must be decoded and encoded anew.
  */
 extern bool picture_pass_through(const struct picture_rules *rules, const struct image_pixels *pixels,

@@ -347,6 +347,8 @@ join_palette(struct picture_rules *rules, const struct picture_lut luts[3])
 		first = luts[channel].first < first ? luts[channel].first : first;
 		end = own_end > end ? own_end : end;
 	}
+	if (end == first)
+		return true;
 	rules->palette_first = first;
 	rules->palette_count = (uint32_t) (end - first);
 	rules->palette = malloc(rules->palette_count * sizeof(rules->palette[0]));

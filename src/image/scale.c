@@ -14,6 +14,7 @@ struct scaler
 {
 	uint32_t columns, rows, out_columns, out_rows;
 	int channels;
+	uint64_t area;       /* of a pixel of the result, in units both ways */
 	uint32_t units_left; /* of the row of the result that is being summed */
 	uint64_t *across;    /* sums of one row of the source */
 	uint64_t *sums;      /* of a row of the result, so far */
@@ -48,6 +49,7 @@ scaler_open(uint32_t columns, uint32_t rows, uint32_t out_columns, uint32_t out_
 	scaler->out_columns = out_columns;
 	scaler->out_rows = out_rows;
 	scaler->channels = channels;
+	scaler->area = (uint64_t) columns * rows;
 	scaler->units_left = rows;
 	scaler->across = calloc(width, sizeof(*scaler->across));
 	scaler->sums = calloc(width, sizeof(*scaler->sums));
@@ -114,11 +116,10 @@ static void
 finish_row(struct scaler *scaler)
 {
 	size_t width = (size_t) scaler->out_columns * (size_t) scaler->channels;
-	uint64_t area = (uint64_t) scaler->columns * scaler->rows;
 	size_t i;
 
 	for (i = 0; i < width; i++)
-		scaler->out[i] = (uint8_t) ((scaler->sums[i] + area / 2) / area);
+		scaler->out[i] = (uint8_t) ((scaler->sums[i] + scaler->area / 2) / scaler->area);
 	memset(scaler->sums, 0, width * sizeof(*scaler->sums));
 	scaler->units_left = scaler->rows;
 }

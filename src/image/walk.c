@@ -39,19 +39,43 @@ read_32(const uint8_t *bytes)
 	return (uint32_t) bytes[3] << 24 | (uint32_t) bytes[2] << 16 | (uint32_t) bytes[1] << 8 | bytes[0];
 }
 
+/* Points at what stands at a position, as many bytes as an item's header and its codestream's beginning take, or are left. */
+static enum dicom_status
+look_ahead(struct image_frames *frames, uint64_t position, const uint8_t **bytes, size_t *length,
+		   struct dicom_error *error)
+{
+	uint64_t left = frames->end - position;
+	size_t wanted = left < READ_AHEAD ? (size_t) left : READ_AHEAD;
+	uint64_t from = position - frames->ahead_offset;
+	enum dicom_status status;
+
+	*length = left < ITEM_HEADER + START_LENGTH ? (size_t) left : ITEM_HEADER + START_LENGTH;
+	if (position < frames->ahead_offset || from > frames->ahead_length ||
+		frames->ahead_length - from < *length)
+	{
+		frames->ahead_length = 0;
+		status = frames_source_read(frames, position, wanted, frames->ahead, error);
+		if (status != DICOM_OK)
+			return status;
+		frames->ahead_offset = position;
+		frames->ahead_length = wanted;
+		from = 0;
+	}
+	*bytes = frames->ahead + from;
+	return DICOM_OK;
+}
+
 enum dicom_status
 walk_item(struct image_frames *frames, uint64_t *position, struct fragment *fragment,
 		  struct dicom_error *error)
 {
-	uint8_t bytes[ITEM_HEADER + START_LENGTH];
-	size_t length = sizeof(bytes);
+	const uint8_t *bytes;
+	size_t length;
 	enum dicom_status status;
 
 	if (*position > frames->end || frames->end - *position < ITEM_HEADER)
 		return DICOM_END;
-	if (frames->end - *position < length)
-		length = (size_t) (frames->end - *position);
-	status = frames_source_read(frames, *position, length, bytes, error);
+	status = look_ahead(frames, *position, &bytes, &length, error);
 	if (status != DICOM_OK)
 		return status;
 	if (memcmp(bytes, "\xFE\xFF\x00\xE0", 4) != 0)

@@ -154,8 +154,9 @@ pass_through(const struct trial *trial, const struct picture_rules *rules, const
 	{
 		REQUIRE(out.length > 100 && out.length <= length);
 		REQUIRE(memcmp(out.data, "\xFF\xD8\xFF", 3) == 0);
-		REQUIRE(memcmp(out.data + out.length - 2, "\xFF\xD9", 2) == 0 ||
-				memcmp(out.data + out.length - 3, "\xFF\xD9", 2) == 0);
+		while (out.data[out.length - 1] == 0)
+			out.length--;
+		REQUIRE(memcmp(out.data + out.length - 2, "\xFF\xD9", 2) == 0);
 	}
 	dicom_buffer_free(&out);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Makes DICOM files in every form that pixel data can have, with real encoders, and says what their frames must decode to.
 
-usage: make_variants.py DIRECTORY
+usage: make_variants.py DIRECTORY DICOM_FRAME
 
 Writes DIRECTORY/NAME.dcm, and DIRECTORY/variants.jsonl with a line for each:
 
@@ -10,6 +10,8 @@ Writes DIRECTORY/NAME.dcm, and DIRECTORY/variants.jsonl with a line for each:
     reference   instead of it, for what is compressed with loss: files of samples to compare with (a number may differ by `most`)
     error       a part of the error's message, for frames that are ""; "frames": [] where the file as a whole gives it
     photometric of the decoded samples, where it matters
+
+DICOM_FRAME is the program that decodes: of frames that only lack their end marker, it must make what it makes of whole ones.
 """
 import hashlib
 import json
@@ -269,6 +271,20 @@ def decoded(variants, name, program, *options):
     return out
 
 
+def make_cut(variants):
+    """Frames that lack their second half."""
+    for codec, name, program, error in ((JPEG_LS, 'ls', 'dcmcjpls', 'JPEG-LS'), (LOSSLESS, 'lossless', 'dcmcjpeg', 'too early'),
+                                        (BASELINE, 'baseline', 'dcmcjpeg', 'too early')):
+        run(program, *(['+eb'] if name == 'baseline' else []), variants.path('source_u8_1.dcm'), variants.path('x.dcm'))
+        value = read(variants.path('x.dcm'))
+        begin = value.index(b'\xFF\xD8\xFF')
+        length = struct.unpack('<L', value[begin - 4:begin])[0]
+        variants.encapsulated(name + '_cut', codec, [value[begin:begin + length // 2]], [''], more=dict(error=error), rows=48, columns=61)
+        end = value.rindex(b'\xFF\xD9', begin, begin + length)
+        whole = hashlib.sha256(subprocess.run([sys.argv[2], '-r', variants.path('x.dcm')], check=True, capture_output=True).stdout)
+        variants.encapsulated(name + '_endless', codec, [value[begin:end]], [whole.hexdigest()], rows=48, columns=61)
+
+
 def make_lossy(variants, source, kind, bits, signed, samples):
     if not signed:
         transcode(variants, 'near_' + kind, 'dcmcjpls', source, ['', '', ''], '+en')
@@ -525,6 +541,7 @@ def main():
     variants = Variants(sys.argv[1])
     make_native(variants)
     make_transcoded(variants)
+    make_cut(variants)
     make_j2k(variants)
     if shutil.which('cjxl'):
         make_jxl(variants)

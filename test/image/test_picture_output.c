@@ -450,8 +450,10 @@ UNIT_TEST(picture_passes_through)
 	CHECK(passes_as_it_is(&passing));
 	dicom_buffer_append_char(&passing.jpeg, '\0');
 	CHECK(passes_as_it_is(&passing));
+	dicom_buffer_append_char(&passing.jpeg, '\0');
+	CHECK(passes_as_it_is(&passing));
 	dicom_buffer_append_string(&passing.jpeg, "more");
-	CHECK(passes(&passing) && passing.out.length == 6 + passing.jpeg.length - 5);
+	CHECK(passes(&passing) && passing.out.length == 6 + passing.jpeg.length - 6);
 	end_passing(&passing);
 
 	begin_passing(&passing, 3);

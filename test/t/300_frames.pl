@@ -78,7 +78,7 @@ sub faults
 }
 
 # Variants, in groups by the first word of their names
-system('/usr/bin/python3', '-B', top() . '/test/image/make_variants.py', $dir) == 0 or BAIL_OUT('no variants');
+system('/usr/bin/python3', '-B', top() . '/test/image/make_variants.py', $dir, $tool) == 0 or BAIL_OUT('no variants');
 my %groups;
 for my $variant (map { decode_json($_) } split /\n/, read_text("$dir/variants.jsonl"))
 {
