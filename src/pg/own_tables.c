@@ -41,6 +41,9 @@ own_tables_begin(const char *table)
 	GetUserIdAndSecContext(&access.user, &access.context);
 	SetUserIdAndSecContext(owner,
 						   access.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	access.settings = NewGUCNestLevel();
+	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+					  0, false);
 	return access;
 }
 
@@ -57,6 +60,7 @@ own_tables_execute(const char *statement, int argument_count, Oid *types, Datum 
 void
 own_tables_end(struct own_tables access)
 {
+	AtEOXact_GUC(false, access.settings);
 	SetUserIdAndSecContext(access.user, access.context);
 	SPI_finish();
 }

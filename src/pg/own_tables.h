@@ -2,7 +2,8 @@
  * own_tables.h
  *	  SQL on the extension's own tables, by their owner: their users have no rights on them, or fewer.
  *
- * Nothing of the user's runs meanwhile: statements name everything in full. An error ends the access with its transaction.
+ * Nothing of the user's runs meanwhile: statements name tables and functions in full, and operators are looked up in pg_catalog, whatever the
+ * search_path. An error ends the access with its transaction.
  */
 #ifndef PG_OWN_TABLES_H
 #define PG_OWN_TABLES_H
@@ -13,6 +14,7 @@ struct own_tables
 {
 	Oid user;
 	int context;
+	int settings;
 };
 
 /* Connects to SPI as the owner of this table of schema dicom. Throws where it is not there. */

@@ -3,7 +3,7 @@
  *	  What a pipeline asks the catalog, and tells it: the days that are stale, the objects of days.
  *
  * The catalog's tables are its owner's. Who has USAGE on a server may know what it knows of the server's files, as through a foreign
- * table. The functions are declared with a search_path of their own: statements here may use operators as they are.
+ * table.
  */
 #include "postgres.h"
 
@@ -21,6 +21,7 @@ SQL_FUNCTION(dicom_catalog_days);
 SQL_FUNCTION(dicom_day_sizes);
 SQL_FUNCTION(dicom_forget_objects);
 SQL_FUNCTION(dicom_objects_of_days);
+SQL_FUNCTION(dicom_retry_copies);
 SQL_FUNCTION(dicom_retry_objects);
 SQL_FUNCTION(dicom_take_stale_days);
 
@@ -61,6 +62,9 @@ static const char forget_statement[] =
 
 static const char retry_statement[] =
 	"UPDATE dicom.object o SET next_attempt = NULL WHERE o.server = $1 AND o.state <> 'ok' AND o.next_attempt IS NOT NULL";
+
+static const char retry_copies_statement[] =
+	"UPDATE dicom.copied c SET next_attempt = NULL WHERE c.source = $1 AND c.target = $2 AND c.failures > 0 AND c.next_attempt IS NOT NULL";
 
 /* The first argument is the server's name; a statement has its oid as $1. */
 static struct own_tables
@@ -119,6 +123,25 @@ Datum
 dicom_retry_objects(PG_FUNCTION_ARGS)
 {
 	return execute_command(fcinfo, retry_statement, 1);
+}
+
+/* retry_copies(source text, target text) */
+Datum
+dicom_retry_copies(PG_FUNCTION_ARGS)
+{
+	Oid types[] = {OIDOID, OIDOID};
+	Datum servers[2];
+	struct own_tables access;
+	uint64 processed;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		servers[i] = ObjectIdGetDatum(server_by_name(text_to_cstring(PG_GETARG_TEXT_PP(i)))->serverid);
+	access = own_tables_begin("copied");
+	own_tables_execute(retry_copies_statement, 2, types, servers, NULL);
+	processed = SPI_processed;
+	own_tables_end(access);
+	PG_RETURN_INT64((int64) processed);
 }
 
 Datum

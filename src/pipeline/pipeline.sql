@@ -38,7 +38,7 @@ BEGIN
 		SELECT string_agg(p.name, ', ' ORDER BY p.name) INTO near FROM dicom.pipeline p WHERE pg_has_role(p.owner::oid, 'USAGE');
 		RAISE EXCEPTION 'there is no pipeline "%"', own_pipeline.pipeline
 			USING ERRCODE = 'undefined_object',
-				HINT = coalesce(format('You have: %s.', near), 'SELECT dicom.create_pipeline(…) makes one.');
+				HINT = coalesce('You have: ' || near || '.', 'SELECT dicom.create_pipeline(…) makes one.');
 	END IF;
 	RETURN found;
 END
@@ -201,10 +201,11 @@ BEGIN
 	VALUES (name, current_user::regrole, provider, raw, stage, raw_schema, stage_schema, processed_schema, dicom.record_epoch(), given)
 	RETURNING * INTO made;
 	PERFORM dicom.create_raw_tables(made);
+	UPDATE dicom.pipeline p SET rules = dicom.refresh_stage_columns(made) WHERE p.name = made.name;
 	PERFORM dicom.create_stage_tables(made);
 	PERFORM dicom.create_processed_layers(made);
-	UPDATE dicom.pipeline p SET rules = dicom.pipeline_rules(made) WHERE p.name = made.name;
-	PERFORM dicom.take_stale_days(made.name, true);
+	PERFORM dicom.take_stale_days(raw);
+	PERFORM dicom.mark_days(name, quote_ident(stage_schema), made.epoch, (SELECT array_agg(d.day) FROM dicom.catalog_days(raw) d));
 END
 $$;
 COMMENT ON FUNCTION dicom.create_pipeline(text, text, text, text, text, text, text, text, text, integer, interval, interval, interval, integer, integer, integer, integer, text, jsonb) IS

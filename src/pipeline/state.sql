@@ -116,6 +116,26 @@ COMMENT ON COLUMN dicom.layer_check.severity IS 'warn: it is said; stop: the day
 COMMENT ON COLUMN dicom.layer_check.query IS 'the query; $1 in it is the day';
 COMMENT ON COLUMN dicom.layer_check.created_at IS 'when it was added';
 
+CREATE TABLE dicom.stage_column
+(
+	pipeline text COLLATE "C" NOT NULL REFERENCES dicom.pipeline ON UPDATE CASCADE ON DELETE CASCADE,
+	epoch integer NOT NULL,
+	entity text COLLATE "C" NOT NULL,
+	column_name text COLLATE "C" NOT NULL,
+	ordinal integer NOT NULL,
+	expression text NOT NULL,
+	type text NOT NULL,
+	PRIMARY KEY (pipeline, epoch, entity, column_name)
+);
+COMMENT ON TABLE dicom.stage_column IS 'what the rules of de-identification make of each column, as they were at the beginning of the last run';
+COMMENT ON COLUMN dicom.stage_column.pipeline IS 'pipeline';
+COMMENT ON COLUMN dicom.stage_column.epoch IS 'epoch of the key';
+COMMENT ON COLUMN dicom.stage_column.entity IS 'patients, devices, studies, series, images';
+COMMENT ON COLUMN dicom.stage_column.column_name IS 'column';
+COMMENT ON COLUMN dicom.stage_column.ordinal IS 'place';
+COMMENT ON COLUMN dicom.stage_column.expression IS 'expression over r, a row of a file';
+COMMENT ON COLUMN dicom.stage_column.type IS 'type of the result';
+
 CREATE TABLE dicom.layer_day
 (
 	pipeline text COLLATE "C" NOT NULL,
@@ -281,7 +301,7 @@ BEGIN
 	CREATE POLICY of_owner ON dicom.pipeline
 		USING (pg_catalog.pg_has_role(owner::pg_catalog.oid, 'USAGE'))
 		WITH CHECK (pg_catalog.pg_has_role(owner::pg_catalog.oid, 'USAGE'));
-	FOREACH tab IN ARRAY ARRAY['layer', 'layer_parent', 'layer_check', 'layer_day', 'run_log', 'failure']
+	FOREACH tab IN ARRAY ARRAY['layer', 'layer_parent', 'layer_check', 'stage_column', 'layer_day', 'run_log', 'failure']
 	LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE dicom.%I ENABLE ROW LEVEL SECURITY', tab);
 		EXECUTE pg_catalog.format($f$
@@ -293,7 +313,7 @@ BEGIN
 	CREATE POLICY of_owner ON dicom.step_log
 		USING (EXISTS (SELECT FROM dicom.run_log r WHERE r.id = step_log.run))
 		WITH CHECK (EXISTS (SELECT FROM dicom.run_log r WHERE r.id = step_log.run));
-	FOREACH tab IN ARRAY ARRAY['pipeline', 'layer', 'layer_parent', 'layer_check', 'layer_day', 'run_log', 'step_log', 'failure']
+	FOREACH tab IN ARRAY ARRAY['pipeline', 'layer', 'layer_parent', 'layer_check', 'stage_column', 'layer_day', 'run_log', 'step_log', 'failure']
 	LOOP
 		EXECUTE pg_catalog.format('REVOKE ALL ON dicom.%I FROM PUBLIC', tab);
 		EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON dicom.%I TO PUBLIC', tab);

@@ -69,29 +69,47 @@ SELECT $f$CASE
 $$;
 COMMENT ON FUNCTION dicom.raw_burned_in() IS 'why an image may show text about a patient: an expression over r, a row of a file; NULL where it does not';
 
+/* Working the rules out takes longer than a small day: a run does it once. */
+CREATE FUNCTION dicom.refresh_stage_columns(pipeline dicom.pipeline)
+RETURNS text
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	WITH fresh AS MATERIALIZED (
+		SELECT k.epoch, e.entity, c.column_name::text, c.ordinal, format('(%s)::%s', c.expression, c.target_type) AS expression, c.target_type AS type
+		FROM dicom.stage_entities() e, unnest(array_remove(ARRAY[pipeline.epoch, pipeline.next_epoch], NULL)) k (epoch),
+			dicom.anonymized_columns(format('%I.%I', pipeline.raw_schema, e.entity)::regclass, dicom.pipeline_option(pipeline.options, 'profile'), k.epoch) c
+	),
+	gone AS (
+		DELETE FROM dicom.stage_column c
+		WHERE c.pipeline = pipeline.name
+			AND NOT EXISTS (SELECT FROM fresh f WHERE f.epoch = c.epoch AND f.entity = c.entity AND f.column_name = c.column_name)
+	)
+	INSERT INTO dicom.stage_column AS c (pipeline, epoch, entity, column_name, ordinal, expression, type)
+	SELECT pipeline.name, f.epoch, f.entity, f.column_name, f.ordinal, f.expression, f.type
+	FROM fresh f
+	ON CONFLICT ON CONSTRAINT stage_column_pkey DO UPDATE SET ordinal = excluded.ordinal, expression = excluded.expression, type = excluded.type
+	WHERE (c.ordinal, c.expression, c.type) <> (excluded.ordinal, excluded.expression, excluded.type);
+	RETURN md5((SELECT string_agg(concat_ws(' ', c.entity, c.column_name, c.expression), ',' ORDER BY c.entity, c.ordinal)
+		FROM dicom.stage_column c WHERE c.pipeline = pipeline.name AND c.epoch = pipeline.epoch)
+		|| dicom.pipeline_option(pipeline.options, 'burned_in') || dicom.raw_burned_in());
+END
+$$;
+COMMENT ON FUNCTION dicom.refresh_stage_columns(dicom.pipeline) IS 'looks up what the rules make of each column; returns a fingerprint of that';
+
 CREATE FUNCTION dicom.stage_columns(pipeline dicom.pipeline, entity text, epoch integer)
 RETURNS TABLE (ordinal integer, column_name text, expression text, type text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT c.ordinal, c.column_name::text, format('(%s)::%s', c.expression, c.target_type), c.target_type
-FROM dicom.anonymized_columns(
-	format('%I.%I', (pipeline).raw_schema, entity)::regclass, dicom.pipeline_option((pipeline).options, 'profile'), epoch) c
+SELECT c.ordinal, c.column_name, c.expression, c.type
+FROM dicom.stage_column c
+WHERE c.pipeline = (pipeline).name AND c.entity = stage_columns.entity AND c.epoch = stage_columns.epoch
 ORDER BY c.ordinal
 $$;
 COMMENT ON FUNCTION dicom.stage_columns(dicom.pipeline, text, integer) IS
 	'columns of an entity that survive the rules, the expression of each over r, a row of a file, and its type';
-
-CREATE FUNCTION dicom.pipeline_rules(pipeline dicom.pipeline)
-RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-SELECT md5(string_agg(e.entity || c.column_name || c.expression || c.type, ',' ORDER BY e.place, c.ordinal)
-	|| dicom.pipeline_option((pipeline).options, 'burned_in'))
-FROM dicom.stage_entities() e, dicom.stage_columns(pipeline, e.entity, (pipeline).epoch) c
-$$;
-COMMENT ON FUNCTION dicom.pipeline_rules(dicom.pipeline) IS 'fingerprint of what is done to the values of a file on their way to stage';
 
 CREATE FUNCTION dicom.create_raw_tables(pipeline dicom.pipeline)
 RETURNS void
@@ -134,7 +152,7 @@ BEGIN
 	/* One row per file with the columns of all entities: a header is looked at once. */
 	SELECT string_agg(format('%I %s%s%s', c.attname, format_type(c.atttypid, c.atttypmod),
 		CASE WHEN c.attname = 'filename' THEN ' COLLATE "C"' ELSE '' END,
-		coalesce((SELECT format(' OPTIONS (%s)', string_agg(format('%I %L', o.option_name, o.option_value), ', '))
+		coalesce((SELECT ' OPTIONS (' || string_agg(format('%I %L', o.option_name, o.option_value), ', ') || ')'
 			FROM pg_options_to_table(c.attfdwoptions) o), '')), ', ' ORDER BY c.place) INTO columns
 	FROM (
 		SELECT DISTINCT ON (a.attname) a.*, e.place * 10000 + a.attnum AS place
@@ -165,8 +183,8 @@ DECLARE
 	keys text := (SELECT string_agg(quote_ident(k), ', ') FROM unnest(row_key) k);
 BEGIN
 	EXECUTE format('CREATE TABLE %I.%I (%s, PRIMARY KEY (deid_epoch, %s%s))%s', schema, tab, columns, keys,
-		CASE WHEN partition_by <> 'none' AND NOT row_key @> ARRAY['day'] THEN ', day' ELSE '' END,
-		CASE WHEN partition_by <> 'none' THEN ' PARTITION BY RANGE (day)' ELSE '' END);
+		CASE WHEN partition_by <> 'none' AND NOT row_key @> ARRAY['deid_day'] THEN ', deid_day' ELSE '' END,
+		CASE WHEN partition_by <> 'none' THEN ' PARTITION BY RANGE (deid_day)' ELSE '' END);
 	IF partition_by <> 'none' THEN
 		PERFORM dicom.add_partitions(schema, tab, partition_by, ARRAY['-infinity'::date]);
 	END IF;
@@ -200,7 +218,7 @@ BEGIN
 			WHEN partition_by = 'month' THEN to_char(first, '_YYYY_MM') ELSE to_char(first, '_YYYY_MM_DD') END;
 		CONTINUE WHEN to_regclass(format('%I.%I', schema, part)) IS NOT NULL;
 		behind := CASE WHEN first = '-infinity' THEN '4713-02-01 BC'::date WHEN partition_by = 'month' THEN (first + interval '1 month')::date ELSE first + 1 END;
-		EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, CHECK (day >= %L AND day < %L))',
+		EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, CHECK (deid_day >= %L AND deid_day < %L))',
 			schema, part, parent, first, behind);
 		IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = parent AND a.attname = 'study_date' AND a.atttypid = 'date'::regtype) THEN
 			EXECUTE CASE WHEN first = '-infinity' THEN format('ALTER TABLE %I.%I ADD CHECK (study_date IS NULL)', schema, part)
@@ -249,15 +267,14 @@ DECLARE
 		WHEN 'patients' THEN 'patient_key text NOT NULL, first_seen date, last_seen date'
 		WHEN 'devices' THEN 'device_key text NOT NULL, first_seen date, last_seen date'
 		WHEN 'studies' THEN 'patient_key text'
-		WHEN 'series' THEN 'device_key text'
-		ELSE 'patient_key text, device_key text' END;
+		WHEN 'series' THEN 'series_key text NOT NULL, device_key text'
+		ELSE 'patient_key text, device_key text, series_key text' END;
 	hidden text := CASE entity
 		WHEN 'patients' THEN ', own_id text, other_ids text[]'
-		WHEN 'series' THEN ', series_key text NOT NULL'
-		WHEN 'images' THEN ', series_key text, burned_in text'
+		WHEN 'images' THEN ', burned_in text'
 		ELSE '' END;
 	of_file text := 'deid_epoch integer NOT NULL, source_day date NOT NULL, source_key text COLLATE "C" NOT NULL, '
-		'source_etag text COLLATE "C" NOT NULL, source_size bigint, day date NOT NULL';
+		'source_etag text COLLATE "C" NOT NULL, source_size bigint, deid_day date NOT NULL';
 BEGIN
 	SELECT string_agg(w, ', ') INTO lost
 	FROM unnest(wanted) w
@@ -295,7 +312,7 @@ BEGIN
 			ELSE 'one row per image' END, pipeline.name));
 	INSERT INTO dicom.layer (pipeline, name, kind, schema_name, table_name, storage_schema, storage_table, key, day_column, place)
 	VALUES (pipeline.name, format('%I.%I', pipeline.stage_schema, entity), 'stage', pipeline.stage_schema, entity, private, entity,
-		CASE entity WHEN 'series' THEN ARRAY['series_instance_uid', 'study_instance_uid'] ELSE ARRAY[row_key] END,
+		ARRAY[row_key],
 		CASE WHEN entity IN ('patients', 'devices') THEN 'last_seen' ELSE 'study_date' END, place);
 END
 $$;
@@ -322,10 +339,11 @@ BEGIN
 		LEFT JOIN pg_attribute ra ON ra.attrelid = to_regclass(format('dicom.%I', entity || '_row')) AND ra.attname = a.attname
 		LEFT JOIN (VALUES
 			('patient_key', 'pseudonym of issuer and id of the patient, or of what else is known where there is no id'),
+			('series_key', 'pseudonym of series and study: one series_instance_uid in two studies is two series'),
 			('device_key', 'pseudonym of serial number, manufacturer and model'),
 			('first_seen', 'first day that it was seen on'),
 			('last_seen', 'last day that it was seen on'),
-			('study_date', 'the day; NULL: unknown')) o (name, text) ON o.name = a.attname
+			('study_date', 'the day; NULL: unknown')) o (column_name, text) ON o.column_name = a.attname
 		WHERE a.attrelid = format('%I.%I', schema, name)::regclass AND a.attnum > 0
 	LOOP
 		IF described.text IS NOT NULL THEN
@@ -350,7 +368,7 @@ BEGIN
 		max(c.type) FILTER (WHERE c.column_name = 'study_instance_uid') AS study INTO types
 	FROM dicom.stage_columns(pipeline, 'images', pipeline.epoch) c;
 	columns := format('deid_epoch integer NOT NULL, source_day date NOT NULL, source_key text COLLATE "C" NOT NULL, source_etag text COLLATE "C" NOT NULL, '
-		'day date NOT NULL, sop_instance_uid %s NOT NULL, series_instance_uid %s, study_instance_uid %s, study_date date, frame integer NOT NULL, '
+		'deid_day date NOT NULL, sop_instance_uid %s NOT NULL, series_instance_uid %s, study_instance_uid %s, study_date date, frame integer NOT NULL, '
 		'key text COLLATE "C" NOT NULL, bytes bigint NOT NULL, width integer NOT NULL, height integer NOT NULL, sha256 text, jpeg bytea',
 		types.sop, types.series, types.study);
 	PERFORM dicom.create_storage(private, 'compressed_images', columns, ARRAY['sop_instance_uid', 'frame'], dicom.pipeline_option(pipeline.options, 'partition_by'));
@@ -372,22 +390,28 @@ BEGIN
 	INSERT INTO dicom.layer (pipeline, name, kind, schema_name, table_name, storage_schema, storage_table, key, day_column, place)
 	VALUES (pipeline.name, format('%I.compressed_images', pipeline.stage_schema), 'stage', pipeline.stage_schema, 'compressed_images', private,
 		'compressed_images', ARRAY['sop_instance_uid', 'frame'], 'study_date', 6);
-	/* What was made of each object, and where its pictures are; frames that no refreshed day has yet; and pictures of images that are gone. */
+	/*
+	 * What was made of each object, and where its pictures are; frames that no refreshed day has yet; folders in which pictures are that nothing
+	 * refers to any more (frames NULL: nobody knows how many).
+	 */
 	EXECUTE format($f$
 		CREATE TABLE %1$I.picture_objects (
 			deid_epoch integer NOT NULL, source_day date NOT NULL, source_key text COLLATE "C" NOT NULL, source_etag text COLLATE "C" NOT NULL,
 			folder text COLLATE "C" NOT NULL, settings text NOT NULL,
 			state text NOT NULL CHECK (state IN ('planned', 'done', 'none', 'failed')),
-			frames integer NOT NULL DEFAULT 0, failures integer NOT NULL DEFAULT 0, next_attempt timestamptz,
+			frames integer NOT NULL DEFAULT 0, run bigint NOT NULL, failures integer NOT NULL DEFAULT 0, next_attempt timestamptz,
 			PRIMARY KEY (deid_epoch, source_key));
 		CREATE INDEX ON %1$I.picture_objects (source_day, deid_epoch);
+		CREATE INDEX ON %1$I.picture_objects (folder);
 		CREATE INDEX ON %1$I.picture_objects (next_attempt) WHERE state = 'failed';
 		CREATE TABLE %1$I.picture_frames (
 			deid_epoch integer NOT NULL, source_key text COLLATE "C" NOT NULL, frame integer NOT NULL,
 			key text COLLATE "C" NOT NULL, bytes bigint NOT NULL, width integer NOT NULL, height integer NOT NULL, sha256 text, jpeg bytea,
 			PRIMARY KEY (deid_epoch, source_key, frame));
 		ALTER TABLE %1$I.picture_frames ALTER COLUMN jpeg SET STORAGE EXTERNAL;
-		CREATE TABLE %1$I.picture_garbage (key text COLLATE "C" PRIMARY KEY)$f$, private);
+		CREATE TABLE %1$I.picture_garbage (folder text COLLATE "C" PRIMARY KEY, frames integer);
+		CREATE FOREIGN TABLE %1$I.stage_objects (key text COLLATE "C") SERVER %2$I OPTIONS (entity 'files', on_error 'ignore')$f$,
+		private, pipeline.stage);
 END
 $$;
 COMMENT ON FUNCTION dicom.create_picture_tables(dicom.pipeline) IS 'the tables of pictures';
