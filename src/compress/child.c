@@ -187,6 +187,7 @@ set_polling(struct child *child)
 static enum dicom_status
 flush(struct child *child)
 {
+	bool was_sending = message_is_sending(&child->channel);
 	size_t sent = child->channel.sent;
 	enum dicom_status status = message_flush(&child->channel, &child->error);
 
@@ -194,7 +195,7 @@ flush(struct child *child)
 		return stop_after(child, status);
 	if (status == DICOM_END)
 		return DICOM_OK;
-	if (status == DICOM_OK || child->channel.sent != sent)
+	if (was_sending && (status == DICOM_OK || child->channel.sent != sent))
 		child_resume(child);
 	set_polling(child);
 	return DICOM_OK;
@@ -362,7 +363,7 @@ child_next(struct child *child, struct child_event *event, struct dicom_error *e
 		bool started = child->has_greeted;
 
 		child_stop(child, CHILD_TIMED_OUT, started ? "decoder made no progress" : "decoder did not start");
-		dicom_hint(&child->error, "the limit was %d seconds", child->timeout_ms / 1000);
+		dicom_hint(&child->error, "it was given %d s", child->timeout_ms / 1000);
 	}
 	else if ((status == DICOM_FAILED || status == DICOM_END) && child->end == CHILD_ALIVE)
 		stop_after(child, status);

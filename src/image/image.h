@@ -105,7 +105,10 @@ extern enum dicom_status image_frames_open(const struct image_pixels *pixels,
 										   struct dicom_error *error);
 extern void image_frames_close(struct image_frames *frames);
 
-/* How many there are: NumberOfFrames, or what the fragments tell where that contradicts it. */
+/*
+ * How many there are: NumberOfFrames, but no more than begin before the pixel data end (the last of them may be cut, and then cannot be
+ * read), or what the fragments tell where that contradicts it. A frame may show that a table was wrong; the number then changes.
+ */
 extern uint32_t image_frames_count(const struct image_frames *frames);
 
 /*
