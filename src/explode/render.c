@@ -91,19 +91,19 @@ read_window(const char *text, struct picture_options *options)
 	{
 		number = strtol(text + 5, &end, 10);
 		if (end == text + 5 || *end != '\0' || number < 1 || number > INT32_MAX)
-			refuse("window", expected);
+			refuse("window_level", expected);
 		options->window_number = (uint32_t) number;
 		return;
 	}
 	options->window = PICTURE_WINDOW_GIVEN;
 	options->window_center = strtod(text, &end);
 	if (end == text || *end != ',')
-		refuse("window", expected);
+		refuse("window_level", expected);
 	text = end + 1;
 	options->window_width = strtod(text, &end);
 	if (end == text || *end != '\0' || !isfinite(options->window_center) ||
 		!isfinite(options->window_width) || options->window_width <= 0)
-		refuse("window", expected);
+		refuse("window_level", expected);
 }
 
 /* max_size, quality and window_level from argument `first` on. NULL is the default. */
