@@ -16,27 +16,6 @@ END
 $$;
 COMMENT ON FUNCTION dicom.castable(text, regtype) IS 'whether a text can be read as a value of a type';
 
-CREATE FUNCTION dicom.anonymize_sequence(items jsonb, patient_id text, issuer text, study_instance_uid text, profile text DEFAULT 'research',
-	epoch integer DEFAULT NULL)
-RETURNS jsonb
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	/* The items of whatever sequence, and who the patient is, as a data set; PS3.15 does not list this sequence itself. */
-	RETURN CASE WHEN items IS NOT NULL THEN dicom.anonymize_dataset(
-		pg_catalog.jsonb_build_object(
-			'00100020', pg_catalog.jsonb_build_object('vr', 'LO', 'Value', pg_catalog.jsonb_build_array(patient_id)),
-			'00100021', pg_catalog.jsonb_build_object('vr', 'LO', 'Value', pg_catalog.jsonb_build_array(issuer)),
-			'0020000D', pg_catalog.jsonb_build_object('vr', 'UI', 'Value', pg_catalog.jsonb_build_array(study_instance_uid)),
-			'52009229', pg_catalog.jsonb_build_object('vr', 'SQ', 'Value', items)),
-		profile, epoch) #> '{52009229,Value}' END;
-END
-$$;
-REVOKE ALL ON FUNCTION dicom.anonymize_sequence(jsonb, text, text, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION dicom.anonymize_sequence(jsonb, text, text, text, text, integer) IS
-	'the items of a sequence, as a jsonb column has them, with the rules of dicom.profile_attribute applied; the patient, for dates are shifted by it';
-
 /* What follows makes SQL out of names and types: each value in it goes through format's %I and %L, each type through format_type(). */
 
 CREATE FUNCTION dicom.dicom_text(expression text, type regtype)
