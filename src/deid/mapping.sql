@@ -445,6 +445,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	part text[];
+	seen text := '';
 	taken integer := 0;
 BEGIN
 	line := 1;
@@ -454,23 +455,25 @@ BEGIN
 		SELECT pg_catalog.regexp_matches(csv,
 			'(([ \t]*"((?:[^"]|"")*)"[ \t]*|(?:[^,"()\r\n]|\([^()\r\n]*\))*)(,|\r\n|\n|\r|$))', 'g')
 	LOOP
-		/* What no field can begin with is passed over by the search, but not by us. */
-		EXIT WHEN part[1] = '' OR pg_catalog.substr(csv, taken + 1, pg_catalog.length(part[1])) <> part[1];
-		taken := taken + pg_catalog.length(part[1]);
+		EXIT WHEN part[1] = '';
+		seen := seen || part[1];
 		value := CASE
 			WHEN part[3] IS NOT NULL THEN pg_catalog.replace(part[3], '""', '"')
 			ELSE pg_catalog.btrim(part[2], E' \t') END;
 		RETURN NEXT;
 		field := field + 1;
-		IF part[4] <> ',' THEN
-			line := line + 1;
-			field := 1;
-		END IF;
+		CONTINUE WHEN part[4] = ',';
+		/* What no field can begin with is passed over by the search, but not by us. */
+		EXIT WHEN pg_catalog.substr(csv, taken + 1, pg_catalog.length(seen)) <> seen;
+		taken := taken + pg_catalog.length(seen);
+		seen := '';
+		line := line + 1;
+		field := 1;
 	END LOOP;
 	IF taken <> pg_catalog.length(csv) THEN
 		RAISE EXCEPTION 'CSV has a quote or a parenthesis that has no partner'
 			USING ERRCODE = 'invalid_text_representation',
-				DETAIL = pg_catalog.format('Record %s, field %s.', line, field),
+				DETAIL = pg_catalog.format('Record %s.', line),
 				HINT = 'Write a value that holds quotes, commas or line ends in double quotes, and each quote in it twice.';
 	END IF;
 END
@@ -712,13 +715,17 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	/* (0010,0010), 00100010, PatientName and patient_name are one; of a path the last step counts. */
+	WITH wanted AS MATERIALIZED (
+		SELECT
+			pg_catalog.lower(pg_catalog.replace(s.step, '_', '')) AS keyword,
+			pg_catalog.substring(pg_catalog.upper(pg_catalog.translate(s.step, '(), ', '')), '^[0-9A-F]{8}$') AS tag
+		FROM pg_catalog.regexp_replace(pg_catalog.regexp_replace(attribute, '^.*\.', ''), '\[[0-9]+\]$', '') AS s(step)
+	)
 	SELECT a
-	FROM dicom.profile_attribute a,
-		pg_catalog.regexp_replace(attribute, '^.*\.', '') AS l(last),
-		pg_catalog.upper(pg_catalog.regexp_replace(last, '[(), ]|\[[0-9]+\]$', '', 'g')) AS t(tag)
+	FROM wanted w
+		JOIN dicom.profile_attribute a
+			ON pg_catalog.lower(a.keyword) = w.keyword OR w.tag LIKE pg_catalog.replace(a.tag, 'x', '_')
 	WHERE a.profile = attribute_action.profile
-		AND (pg_catalog.lower(a.keyword) = pg_catalog.lower(pg_catalog.replace(pg_catalog.regexp_replace(last, '\[[0-9]+\]$', ''), '_', ''))
-			OR t.tag ~ '^[0-9A-F]{8}$' AND t.tag ~ ('^' || pg_catalog.replace(a.tag, 'x', '.') || '$'))
 	LIMIT 1
 $$;
 REVOKE ALL ON FUNCTION dicom.attribute_action(text, text) FROM PUBLIC;
@@ -742,6 +749,7 @@ CREATE FUNCTION dicom.validate_mapping(profile text DEFAULT NULL)
 RETURNS TABLE (severity text, schema_name text, table_name text, column_name text, problem text, hint text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
 	chosen CONSTANT text := dicom.check_profile(profile);

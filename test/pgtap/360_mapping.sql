@@ -45,6 +45,14 @@ SELECT is((SELECT array_agg(DISTINCT target_function) FROM dicom.anonymization_m
 SELECT is((SELECT count(*) FROM dicom.anonymization_mapping WHERE profile <> 'seed_compat' AND column_name ~ '_uid$' AND column_name <> 'sop_class_uid' AND target_function <> 'uid_remap'),
 	0::bigint, 'UIDs are exchanged');
 
+SELECT is(dicom.load_mapping(pg_read_file(:'top' || '/seeds/' || file), 'again_' || p), 186, file || ' is read')
+FROM (VALUES ('anonymization_mapping.csv', 'research'), ('anonymization_mapping_basic.csv', 'basic'), ('anonymization_mapping_safe_harbor.csv', 'safe_harbor')) v(file, p);
+SELECT is(dicom.export_mapping('again_' || p), dicom.export_mapping(p), 'and is what ' || p || ' came from')
+FROM unnest(ARRAY['basic', 'research', 'safe_harbor']) p;
+SELECT is((SELECT count(*) FROM dicom.mapping_of_csv(pg_read_file(:'top' || '/seeds/anonymization_mapping_compat.csv')) c JOIN dicom.anonymization_mapping m
+		ON (m.profile, m.table_name, m.column_name, m.target_type) = ('seed_compat', (c.mapping).table_name, (c.mapping).column_name, (c.mapping).target_type)
+		WHERE replace(m.target_function, 'legacy_', '') = coalesce((c.mapping).target_function, '')), 173::bigint, 'so is that of the compatible one');
+
 -- five columns, as the original has them
 SELECT is(dicom.load_mapping($csv$schema_name, table_name, column_name,               target_function, target_type
 raw,         patients,   allergies,                 anon_text,       varchar(10)
