@@ -260,9 +260,7 @@ BEGIN
 		RAISE EXCEPTION '%', problem
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = pg_catalog.format('Column %s.%s.%s of profile %s.', NEW.schema_name, NEW.table_name, NEW.column_name, NEW.profile),
-				HINT = coalesce('Perhaps you meant "' || dicom.closest_match(NEW.target_function,
-						ARRAY(SELECT r.rule FROM dicom.anonymization_rules() r WHERE r.rule <> NEW.target_function) || 'anonymize_dataset'::text) || '".',
-					'See dicom.anonymization_rules() for the rules and their parameters.');
+				HINT = 'See dicom.anonymization_rules() for the rules and their parameters; anonymize_dataset is for jsonb columns.';
 	END IF;
 	IF NEW.target_type <> '' THEN
 		PERFORM dicom.target_type(NEW.target_type);
