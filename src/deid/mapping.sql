@@ -400,9 +400,12 @@ BEGIN
 	INSERT INTO dicom.anonymization_profile (profile, description, params, judged_by)
 	SELECT target, coalesce(copy_profile.description, p.description), p.params, p.judged_by
 	FROM dicom.anonymization_profile p WHERE p.profile = source;
-	INSERT INTO dicom.profile_attribute (profile, tag, keyword, action, rule, params)
-	SELECT target, a.tag, a.keyword, a.action, a.rule, a.params
-	FROM dicom.profile_attribute a WHERE a.profile = source;
+	/* One statement, so that it is one version. */
+	WITH attributes AS (
+		INSERT INTO dicom.profile_attribute (profile, tag, keyword, action, rule, params)
+		SELECT target, a.tag, a.keyword, a.action, a.rule, a.params
+		FROM dicom.profile_attribute a WHERE a.profile = source
+	)
 	INSERT INTO dicom.anonymization_mapping
 	SELECT (pg_catalog.jsonb_populate_record(m, pg_catalog.jsonb_build_object('profile', target))).*
 	FROM dicom.anonymization_mapping m WHERE m.profile = source;

@@ -127,6 +127,8 @@ SELECT is((SELECT origin || version FROM dicom.anonymization_profile WHERE profi
 
 -- profiles of one's own
 SELECT is(dicom.copy_profile('research', 'mine'), 186, 'a profile is copied');
+SELECT is((SELECT content_hash || version FROM dicom.anonymization_mapping_version WHERE profile = 'mine'),
+	(SELECT content_hash || version FROM dicom.anonymization_mapping_version WHERE profile = 'research' AND version = 1), 'and has the same rules');
 DELETE FROM dicom.anonymization_mapping WHERE profile = 'mine' AND table_name = 'studies' AND column_name <> 'study_time';
 SELECT is(dicom.anonymized_query('dicom_raw.studies', 'mine'), E'SELECT\n\tr.study_time AS study_time\nFROM dicom_raw.studies AS r', 'and goes its own way');
 SELECT isnt(dicom.anonymized_query('dicom_raw.studies'), dicom.anonymized_query('dicom_raw.studies', 'mine'), 'while the other stays');
