@@ -70,7 +70,8 @@ BEGIN
 			WHEN wanted = 'numeric'::regtype AND width IS NOT NULL THEN
 				pg_catalog.format('(1e%s - 1e%s)', width[1]::integer - coalesce(width[2], '0')::integer, -coalesce(width[2], '0')::integer) END;
 		lowest := '-' || highest;
-		IF highest IS NULL OR source IN ('int2'::regtype, 'int4'::regtype) AND wanted IN ('int4'::regtype, 'int8'::regtype, 'float4'::regtype) THEN
+		IF highest IS NULL OR source IN ('int2'::regtype, 'int4'::regtype) AND wanted IN ('int4'::regtype, 'int8'::regtype, 'float4'::regtype)
+			OR source IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AND wanted = 'numeric'::regtype AND width[1]::integer - coalesce(width[2], '0')::integer >= 19 THEN
 			RETURN pg_catalog.format('(%s)::%s', expression, target);
 		END IF;
 		RETURN pg_catalog.format('CASE WHEN %1$s BETWEEN %2$s AND %3$s THEN (%1$s)::%4$s END', expression, lowest, highest, target);
