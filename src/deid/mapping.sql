@@ -171,6 +171,7 @@ BEGIN
 			HINT = 'Name a type of PostgreSQL, or one of Snowflake, DuckDB or SQLite such as varchar(64), number(38, 0), timestamp_ntz, float, variant.';
 END
 $$;
+REVOKE ALL ON FUNCTION dicom.target_type(text) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.target_type(text) IS 'PostgreSQL''s name of a type of Snowflake, DuckDB, SQLite or its own';
 
 /* --- what a row must be --- */
@@ -206,6 +207,7 @@ BEGIN
 	RETURN best;
 END
 $$;
+REVOKE ALL ON FUNCTION dicom.closest_match(text, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.closest_match(text, text[]) IS 'which of the known names was probably meant; NULL: none is near';
 
 /* What the rule engine takes of a row of the mapping. */
@@ -218,6 +220,7 @@ AS $$
 		|| CASE WHEN rule IN ('full_hash', 'short_id', 'surrogate_key') THEN pg_catalog.jsonb_build_object('domain', domain) ELSE '{}' END
 		|| CASE WHEN rule IN ('full_hash', 'surrogate_key') AND null_policy <> 'null' THEN pg_catalog.jsonb_build_object('null_policy', null_policy) ELSE '{}' END
 $$;
+REVOKE ALL ON FUNCTION dicom.rule_parameters(text, text, jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.rule_parameters(text, text, jsonb, text) IS 'parameters of a rule of dicom.anonymization_mapping, as dicom.anonymize() takes them';
 
 CREATE FUNCTION dicom.check_mapping_row()
@@ -352,7 +355,7 @@ BEGIN
 			pg_catalog.string_agg(pg_catalog.concat_ws('.', v.table_name, v.column_name) || ': ' || v.problem, E'\n' ORDER BY v.place) FILTER (WHERE v.place <= 5) AS text
 			INTO told
 			FROM (
-				SELECT v.table_name, v.column_name, v.problem, pg_catalog.row_number() OVER (ORDER BY v.severity, v.table_name, v.column_name, v.problem) AS place
+				SELECT v.table_name, v.column_name, v.problem, pg_catalog.row_number() OVER (ORDER BY v.severity, v.table_name COLLATE "C", v.column_name COLLATE "C", v.problem COLLATE "C") AS place
 				FROM dicom.validate_mapping(profiles[i]) v
 				WHERE v.severity <> 'notice'
 					AND EXISTS (
@@ -859,7 +862,7 @@ BEGIN
 		WHERE NOT EXISTS (SELECT FROM rules r WHERE (r.schema_name, r.table_name, r.column_name) = (c.s, c.t, c.c))
 	)
 	SELECT f.* FROM found f
-	ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'notice'], f.severity), f.s, f.t, f.c, f.problem;
+	ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'notice'], f.severity), f.s COLLATE "C", f.t COLLATE "C", f.c COLLATE "C", f.problem COLLATE "C";
 END
 $$;
 REVOKE ALL ON FUNCTION dicom.validate_mapping(text) FROM PUBLIC;

@@ -14,6 +14,7 @@ EXCEPTION
 		RETURN false;
 END
 $$;
+REVOKE ALL ON FUNCTION dicom.castable(text, regtype) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.castable(text, regtype) IS 'whether a text can be read as a value of a type';
 
 /* What follows makes SQL out of names and types: each value in it goes through format's %I and %L, each type through format_type(). */
@@ -42,6 +43,7 @@ AS $$
 DECLARE
 	width CONSTANT text[] := pg_catalog.regexp_match(target, '\(([0-9]+)(?:,(-?[0-9]+))?\)');
 	wanted CONSTANT regtype := pg_catalog.regexp_replace(target, '\(.*\)', '')::regtype;
+	numbers CONSTANT regtype[] := ARRAY['int2', 'int4', 'int8', 'float4', 'float8', 'numeric'];
 	is_text CONSTANT boolean := wanted IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
 	lowest text;
 	highest text;
@@ -60,7 +62,7 @@ BEGIN
 		RETURN pg_catalog.format('pg_catalog.to_jsonb(%s)', expression);
 	END IF;
 	/* A number that is too large for its type is none; nor is NaN, which is larger than all. */
-	IF source IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype) THEN
+	IF source = ANY (numbers) AND wanted = ANY (numbers) THEN
 		highest := CASE
 			WHEN wanted = 'int2'::regtype THEN '32767'
 			WHEN wanted = 'int4'::regtype THEN '2147483647'
@@ -80,7 +82,10 @@ BEGIN
 		WHERE c.castsource = source AND c.casttarget = wanted AND c.castcontext IN ('i', 'a')) THEN
 		RETURN pg_catalog.format('(%s)::%s', expression, target);
 	END IF;
-	RETURN pg_catalog.format('CASE WHEN dicom.castable(%1$s, %2$L::pg_catalog.regtype) THEN (%1$s)::%3$s END', dicom.dicom_text(expression, source), wanted, target);
+	/* By way of text, and of a number the size is still to be looked at. */
+	RETURN pg_catalog.format('CASE WHEN dicom.castable(%s, %L::pg_catalog.regtype) THEN %s END', dicom.dicom_text(expression, source), wanted,
+		CASE WHEN width IS NULL THEN pg_catalog.format('(%s)::%s', dicom.dicom_text(expression, source), target)
+			ELSE dicom.cast_expression(pg_catalog.format('(%s)::%s', dicom.dicom_text(expression, source), wanted), wanted, target) END);
 END
 $$;
 REVOKE ALL ON FUNCTION dicom.cast_expression(text, regtype, text) FROM PUBLIC;
