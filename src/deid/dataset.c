@@ -9,19 +9,19 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 
 #include "../dicom/dictionary.h"
 #include "../dicom/value.h"
 #include "dataset.h"
+#include "dataset_model.h"
 #include "keyring.h"
 #include "rule_call.h"
 
 SQL_FUNCTION(dicom_anonymize_dataset);
+SQL_FUNCTION(dicom_anonymize_sequence);
 
 #define MAX_DEPTH 64   /* sequences in sequences; what is below goes */
 #define MAX_KNOWN 1000 /* names and numbers that free texts are searched for */
-#define NO_TAG    0    /* a command's group length: never kept */
 
 /* What the function adds, and so what it does not take from the data set. */
 #define TAG_IDENTITY_REMOVED     0x00120062
@@ -33,8 +33,6 @@ SQL_FUNCTION(dicom_anonymize_dataset);
 #define TAG_PATIENT_ID           "00100020"
 #define TAG_ISSUER_OF_PATIENT_ID "00100021"
 
-#define NAME_LENGTH 8 /* of a tag */
-
 struct known_texts
 {
 	struct deid_text *texts;
@@ -43,6 +41,7 @@ struct known_texts
 
 struct walk
 {
+	const char *profile;
 	const struct profile_rules *rules;
 	struct deid_context context;
 	struct known_texts names;
@@ -50,149 +49,6 @@ struct walk
 	JsonbParseState *state;
 	int depth;
 };
-
-/* An element of a data set: {"vr": ..., "Value": [...]}. */
-struct element
-{
-	uint32 tag;
-	uint16_t vr;
-	JsonbContainer *values; /* the array, or NULL */
-	bool has_bytes;
-	JsonbValue bytes; /* InlineBinary */
-};
-
-/* --- reading the model --- */
-
-static JsonbValue
-string_value(const char *string)
-{
-	JsonbValue value = {.type = jbvString};
-
-	value.val.string.val = unconstify(char *, string);
-	value.val.string.len = strlen(string);
-	return value;
-}
-
-static uint32
-hex_digits(const char *text, int count, bool *valid)
-{
-	uint32 number = 0;
-	int i;
-
-	*valid = true;
-	for (i = 0; i < count; i++)
-	{
-		char c = text[i];
-		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-
-		if (digit < 0)
-			*valid = false;
-		number = number << 4 | (uint32) (digit & 15);
-	}
-	return number;
-}
-
-/* The tag that a key names; NO_TAG where it names none. */
-static uint32
-tag_of_key(const JsonbValue *key)
-{
-	bool valid;
-	uint32 tag;
-
-	if (key->val.string.len != NAME_LENGTH)
-		return NO_TAG;
-	tag = hex_digits(key->val.string.val, NAME_LENGTH, &valid);
-	return valid ? tag : NO_TAG;
-}
-
-static bool
-get_member(JsonbContainer *object, const char *name, JsonbValue *value)
-{
-	return getKeyJsonValueFromContainer(object, name, strlen(name), value) != NULL;
-}
-
-/* Fills *element; false where the value of the key is no element, or one without a VR. */
-static bool
-read_element(uint32 tag, const JsonbValue *value, struct element *element)
-{
-	JsonbContainer *object;
-	JsonbValue member;
-
-	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
-		return false;
-	object = value->val.binary.data;
-	*element = (struct element){.tag = tag};
-	if (!get_member(object, "vr", &member) || member.type != jbvString || member.val.string.len != 2)
-		return false;
-	element->vr = DICOM_VR(member.val.string.val[0], member.val.string.val[1]);
-	if (get_member(object, "Value", &member) && member.type == jbvBinary &&
-		JsonContainerIsArray(member.val.binary.data) && !JsonContainerIsScalar(member.val.binary.data))
-		element->values = member.val.binary.data;
-	element->has_bytes =
-		get_member(object, "InlineBinary", &element->bytes) && element->bytes.type == jbvString;
-	return true;
-}
-
-static struct deid_text
-utf8_of_value(const JsonbValue *value)
-{
-	return utf8_of_string(pnstrdup(value->val.string.val, value->val.string.len));
-}
-
-/* A person name as it stands in a file: groups joined by =. */
-static struct deid_text
-person_text(JsonbContainer *object)
-{
-	static const char *const groups[] = {"Alphabetic", "Ideographic", "Phonetic"};
-	StringInfoData text;
-	JsonbValue group;
-	int i;
-
-	initStringInfo(&text);
-	for (i = 0; i < lengthof(groups); i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(&text, '=');
-		if (get_member(object, groups[i], &group) && group.type == jbvString)
-			appendBinaryStringInfo(&text, group.val.string.val, group.val.string.len);
-	}
-	while (text.len > 0 && text.data[text.len - 1] == '=')
-		text.data[--text.len] = '\0';
-	return utf8_of_string(text.data);
-}
-
-/* One value as text; absent where it is null, or what no value of an attribute can be. */
-static struct deid_text
-text_of_item(const JsonbValue *item, uint16_t vr)
-{
-	switch (item->type)
-	{
-		case jbvString:
-			return utf8_of_value(item);
-		case jbvNumeric:
-			return utf8_of_string(
-				DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(item->val.numeric))));
-		case jbvBinary:
-			if (vr == DICOM_VR('P', 'N') && JsonContainerIsObject(item->val.binary.data))
-				return person_text(item->val.binary.data);
-			/* fall through */
-		default:
-			return (struct deid_text){0};
-	}
-}
-
-/* The first value of an element of a data set as text. */
-static struct deid_text
-first_value(JsonbContainer *dataset, const char *name)
-{
-	JsonbValue value;
-	struct element element;
-
-	if (!get_member(dataset, name, &value) || !read_element(NO_TAG, &value, &element) || !element.values ||
-		JsonContainerSize(element.values) == 0)
-		return (struct deid_text){0};
-	return text_of_item(getIthJsonbValueFromContainer(element.values, 0), element.vr);
-}
 
 /* --- what is known of persons and places --- */
 
@@ -214,7 +70,7 @@ add_values(struct walk *walk, const struct element *element, bool is_place)
 
 	for (i = 0; i < count && i < MAX_KNOWN; i++)
 		add_known(is_place ? &walk->places : &walk->names,
-				  text_of_item(getIthJsonbValueFromContainer(element->values, i), element->vr));
+				  model_item_text(getIthJsonbValueFromContainer(element->values, i), element->vr));
 }
 
 /* Calls visit() with each element of a data set that is one. */
@@ -233,8 +89,8 @@ visit_dataset(struct walk *walk, JsonbContainer *dataset, visit_element visit)
 		struct element element;
 
 		if (token == WJB_KEY)
-			tag = tag_of_key(&value);
-		else if (token == WJB_VALUE && tag != NO_TAG && read_element(tag, &value, &element))
+			tag = model_tag(&value);
+		else if (token == WJB_VALUE && tag != NO_TAG && model_read_element(tag, &value, &element))
 			visit(walk, dataset, &element);
 	}
 }
@@ -292,7 +148,7 @@ gather_known(struct walk *walk, JsonbContainer *dataset)
 static void
 push_string(struct walk *walk, JsonbIteratorToken token, const char *string)
 {
-	JsonbValue value = string_value(string);
+	JsonbValue value = model_string(string);
 
 	pushJsonbValue(&walk->state, token, &value);
 }
@@ -346,46 +202,6 @@ write_values(struct walk *walk, const struct element *element, JsonbValue *value
 	close_element(walk);
 }
 
-/* An object of one member, as a value. */
-static JsonbValue
-person_value(const char *alphabetic)
-{
-	JsonbParseState *state = NULL;
-	JsonbValue string = string_value(alphabetic);
-	JsonbValue key = string_value("Alphabetic");
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	pushJsonbValue(&state, WJB_KEY, &key);
-	pushJsonbValue(&state, WJB_VALUE, &string);
-	return *pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-}
-
-static bool
-is_number(uint16_t vr)
-{
-	return strchr("DFISU", vr >> 8) && strchr("SDLV", vr & 0xFF) && vr != DICOM_VR('D', 'D');
-}
-
-/* What a rule has made, as a value of its VR: a name is an object, a number a number if it reads as one. */
-static JsonbValue
-result_value(const text *result, uint16_t vr)
-{
-	char *string = text_to_cstring(result);
-	double number;
-
-	if (vr == DICOM_VR('P', 'N'))
-		return person_value(string);
-	if (is_number(vr) && dicom_parse_decimal(string, strlen(string), &number))
-	{
-		JsonbValue value = {.type = jbvNumeric};
-
-		value.val.numeric = DatumGetNumeric(DirectFunctionCall3(
-			numeric_in, CStringGetDatum(string), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-		return value;
-	}
-	return string_value(string);
-}
-
 /* --- one element --- */
 
 /* A dummy has the form that its VR wants. */
@@ -415,92 +231,11 @@ write_by_rule(struct walk *walk, const struct element *element, const struct dec
 	for (i = 0; i < count; i++)
 	{
 		const JsonbValue *item = getIthJsonbValueFromContainer(element->values, i);
-		text *result = apply_rule(&rule, &walk->context, text_of_item(item, element->vr));
+		text *result = apply_rule(&rule, &walk->context, model_item_text(item, element->vr));
 
-		values[i] = result ? result_value(result, element->vr) : (JsonbValue){.type = jbvNull};
+		values[i] = result ? model_result(result, element->vr) : (JsonbValue){.type = jbvNull};
 	}
 	write_values(walk, element, values, count, decision->stays_empty);
-}
-
-/* A text is kept if it is one that its VR allows to be so long, and reveals nothing. */
-static uint32
-longest_text(uint16_t vr)
-{
-	switch (vr)
-	{
-		case DICOM_VR('C', 'S'):
-		case DICOM_VR('S', 'H'):
-			return 16;
-		case DICOM_VR('L', 'O'):
-		case DICOM_VR('U', 'I'):
-		case DICOM_VR('P', 'N'):
-			return 64;
-		default:
-			return UINT32_MAX;
-	}
-}
-
-static uint32
-characters(struct deid_text text)
-{
-	uint32 count = 0;
-	size_t i;
-
-	for (i = 0; i < text.length; i++)
-		count += (text.text[i] & 0xC0) != 0x80;
-	return count;
-}
-
-/* What must be of a form: dates, times, numbers, UIDs. */
-static bool
-has_form(struct deid_text text, uint16_t vr)
-{
-	struct dicom_datetime datetime;
-	struct dicom_date date;
-	int64_t time;
-	double number;
-	bool valid;
-	size_t i;
-
-	switch (vr)
-	{
-		case DICOM_VR('D', 'A'):
-			return dicom_parse_date(text.text, text.length, &date);
-		case DICOM_VR('D', 'T'):
-			return dicom_parse_datetime(text.text, text.length, &datetime);
-		case DICOM_VR('T', 'M'):
-			return dicom_parse_time(text.text, text.length, &time);
-		case DICOM_VR('A', 'T'):
-			hex_digits(text.text, (int) Min(text.length, 8), &valid);
-			return valid && text.length == 8;
-		case DICOM_VR('U', 'I'):
-			for (i = 0; i < text.length; i++)
-				if ((text.text[i] < '0' || text.text[i] > '9') && text.text[i] != '.')
-					return false;
-			return true;
-		default:
-			return !is_number(vr) || dicom_parse_decimal(text.text, text.length, &number);
-	}
-}
-
-static bool
-is_free_text(uint16_t vr)
-{
-	switch (vr)
-	{
-		case DICOM_VR('A', 'E'):
-		case DICOM_VR('C', 'S'):
-		case DICOM_VR('L', 'O'):
-		case DICOM_VR('L', 'T'):
-		case DICOM_VR('P', 'N'):
-		case DICOM_VR('S', 'H'):
-		case DICOM_VR('S', 'T'):
-		case DICOM_VR('U', 'C'):
-		case DICOM_VR('U', 'T'):
-			return true;
-		default:
-			return false;
-	}
 }
 
 static JsonbValue
@@ -509,29 +244,7 @@ cleaned(struct walk *walk, struct deid_text text, uint16_t vr)
 	struct deid_rule rule = {.kind = DEID_CLEAN_TEXT};
 	struct varlena *result = apply_rule(&rule, &walk->context, text);
 
-	return result ? result_value(result, vr) : (JsonbValue){.type = jbvNull};
-}
-
-/* A name that is to be kept has the groups that a name can have. */
-static JsonbValue
-kept_person(JsonbContainer *object)
-{
-	static const char *const groups[] = {"Alphabetic", "Ideographic", "Phonetic"};
-	JsonbParseState *state = NULL;
-	int i;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (i = 0; i < lengthof(groups); i++)
-	{
-		JsonbValue key = string_value(groups[i]);
-		JsonbValue group;
-
-		if (!get_member(object, groups[i], &group) || group.type != jbvString)
-			continue;
-		pushJsonbValue(&state, WJB_KEY, &key);
-		pushJsonbValue(&state, WJB_VALUE, &group);
-	}
-	return *pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return result ? model_result(result, vr) : (JsonbValue){.type = jbvNull};
 }
 
 static JsonbValue
@@ -541,16 +254,16 @@ kept_value(struct walk *walk, JsonbValue *item, uint16_t vr)
 	struct deid_text text;
 
 	if (item->type == jbvBinary && vr == DICOM_VR('P', 'N') && JsonContainerIsObject(item->val.binary.data))
-		return kept_person(item->val.binary.data);
-	text = text_of_item(item, vr);
+		return model_kept_person(item->val.binary.data);
+	text = model_item_text(item, vr);
 	if (!text.text)
 		return nothing;
 	text = deid_unpadded(text);
-	if (!has_form(text, vr))
+	if (!model_has_form(text, vr))
 		return nothing;
-	if (is_free_text(vr) && characters(text) > longest_text(vr))
+	if (model_is_free_text(vr) && model_is_too_long(text, vr))
 		return cleaned(walk, text, vr);
-	if (is_free_text(vr) && deid_is_revealing(text, walk->context.known, lengthof(walk->context.known)))
+	if (model_is_free_text(vr) && deid_is_revealing(text, walk->context.known, lengthof(walk->context.known)))
 		return nothing;
 	return *item;
 }
@@ -567,22 +280,13 @@ write_kept_values(struct walk *walk, const struct element *element, bool stays_e
 	write_values(walk, element, values, count, stays_empty);
 }
 
-static bool
-is_base64(const JsonbValue *string)
-{
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
-
-	return strspn(pnstrdup(string->val.string.val, string->val.string.len), letters) ==
-		   string->val.string.len;
-}
-
 static void
 write_bytes(struct walk *walk, const struct element *element)
 {
 	JsonbValue bytes = element->bytes;
 
 	open_element(walk, element->tag, element->vr);
-	if (element->has_bytes && is_base64(&bytes))
+	if (element->has_bytes && model_is_base64(&bytes))
 	{
 		push_string(walk, WJB_KEY, "InlineBinary");
 		pushJsonbValue(&walk->state, WJB_VALUE, &bytes);
@@ -616,7 +320,7 @@ static struct deid_text
 private_creator(JsonbContainer *dataset, uint32 tag)
 {
 	uint32 block = (tag & 0xFFFF) < 0x100 ? tag & 0xFF : tag >> 8 & 0xFF;
-	struct deid_text creator = first_value(dataset, psprintf("%04X00%02X", tag >> 16, block));
+	struct deid_text creator = model_first_value(dataset, psprintf("%04X00%02X", tag >> 16, block));
 
 	return creator.text ? deid_unpadded(creator) : creator;
 }
@@ -673,21 +377,21 @@ static void
 write_text(struct walk *walk, uint32 tag, uint16_t vr, const char *string)
 {
 	struct element element = {.tag = tag, .vr = vr};
-	JsonbValue value = string_value(string);
+	JsonbValue value = model_string(string);
 
 	write_values(walk, &element, &value, 1, true);
 }
 
 /* PS3.15 E.1.1: what was done is said. */
 static void
-write_statement(struct walk *walk, const char *profile)
+write_statement(struct walk *walk)
 {
 	const struct attribute_rule *date =
 		profile_rules_find(walk->rules, TAG_STUDY_DATE, (struct deid_text){0});
 	enum deid_rule_kind kind = date ? date->rule.kind : DEID_REMOVE;
 
 	write_text(walk, TAG_IDENTITY_REMOVED, DICOM_VR('C', 'S'), "YES");
-	write_text(walk, TAG_METHOD, DICOM_VR('L', 'O'), psprintf("dicom_fdw: %.50s", profile));
+	write_text(walk, TAG_METHOD, DICOM_VR('L', 'O'), psprintf("dicom_fdw: %.50s", walk->profile));
 	write_text(walk, TAG_LONGITUDINAL, DICOM_VR('C', 'S'),
 			   kind == DEID_KEEP                                       ? "UNMODIFIED"
 			   : kind == DEID_DATE_SHIFT || kind == DEID_DATE_TRUNCATE ? "MODIFIED"
@@ -695,27 +399,38 @@ write_statement(struct walk *walk, const char *profile)
 }
 
 static void
-open_context(struct walk *walk, JsonbContainer *dataset)
+set_known(struct walk *walk)
 {
-	walk->context.patient_id = first_value(dataset, TAG_PATIENT_ID);
-	walk->context.issuer = first_value(dataset, TAG_ISSUER_OF_PATIENT_ID);
-	walk->context.study_instance_uid = first_value(dataset, TAG_STUDY_INSTANCE_UID);
-	gather_known(walk, dataset);
 	walk->context.known[0] = (struct deid_known){walk->names.texts, walk->names.count, false};
 	walk->context.known[1] = (struct deid_known){walk->places.texts, walk->places.count, true};
+}
+
+static void
+open_context(struct walk *walk, JsonbContainer *dataset)
+{
+	walk->context.patient_id = model_first_value(dataset, TAG_PATIENT_ID);
+	walk->context.issuer = model_first_value(dataset, TAG_ISSUER_OF_PATIENT_ID);
+	walk->context.study_instance_uid = model_first_value(dataset, TAG_STUDY_INSTANCE_UID);
+	gather_known(walk, dataset);
+	set_known(walk);
+}
+
+static void
+open_walk(struct walk *walk, const text *profile)
+{
+	if (!profile)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("\"profile\" must not be NULL")));
+	walk->profile = text_to_cstring(profile);
+	walk->rules = profile_rules_get(walk->profile);
 }
 
 Datum
 dicom_anonymize_dataset(PG_FUNCTION_ARGS)
 {
 	struct walk walk = {0};
-	char *profile;
 	Jsonb *dataset;
 
-	if (PG_ARGISNULL(1))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("\"profile\" must not be NULL")));
-	profile = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	walk.rules = profile_rules_get(profile);
+	open_walk(&walk, PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1));
 	walk.context.key = KEYRING_ARGUMENT(2);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -726,6 +441,42 @@ dicom_anonymize_dataset(PG_FUNCTION_ARGS)
 	open_context(&walk, &dataset->root);
 	pushJsonbValue(&walk.state, WJB_BEGIN_OBJECT, NULL);
 	write_dataset(&walk, &dataset->root);
-	write_statement(&walk, profile);
+	write_statement(&walk);
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&walk.state, WJB_END_OBJECT, NULL)));
+}
+
+/* The items of a sequence that a column holds, and whose they are. */
+Datum
+dicom_anonymize_sequence(PG_FUNCTION_ARGS)
+{
+	enum
+	{
+		ITEMS,
+		PATIENT_ID,
+		ISSUER,
+		STUDY,
+		PROFILE,
+		EPOCH
+	};
+	struct element sequence = {.vr = DICOM_VR('S', 'Q')};
+	struct walk walk = {0};
+	Jsonb *items;
+
+	open_walk(&walk, PG_ARGISNULL(PROFILE) ? NULL : PG_GETARG_TEXT_PP(PROFILE));
+	walk.context.key = KEYRING_ARGUMENT(EPOCH);
+	if (PG_ARGISNULL(ITEMS))
+		PG_RETURN_NULL();
+	items = PG_GETARG_JSONB_P(ITEMS);
+	if (!JB_ROOT_IS_ARRAY(items) || JB_ROOT_IS_SCALAR(items))
+		PG_RETURN_NULL();
+	sequence.values = &items->root;
+	walk.context.patient_id = TEXT_ARGUMENT(PATIENT_ID);
+	walk.context.issuer = TEXT_ARGUMENT(ISSUER);
+	walk.context.study_instance_uid = TEXT_ARGUMENT(STUDY);
+	add_known(&walk.places, walk.context.patient_id);
+	visit_items(&walk, &sequence, gather_known);
+	set_known(&walk);
+	pushJsonbValue(&walk.state, WJB_BEGIN_ARRAY, NULL);
+	visit_items(&walk, &sequence, write_item);
+	PG_RETURN_JSONB_P(JsonbValueToJsonb(pushJsonbValue(&walk.state, WJB_END_ARRAY, NULL)));
 }

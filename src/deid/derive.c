@@ -171,7 +171,7 @@ deid_short_id(const struct deid_key *key, struct deid_text domain, struct deid_t
 	size_t i;
 
 	full_mac(key, domain, value, result);
-	memcpy(id, "DEID-", 5);
+	strcpy(id, "DEID-");
 	for (i = 0; i < SHORT_BYTES; i++)
 	{
 		bits = bits << 8 | result[i];
@@ -245,7 +245,7 @@ deid_uid(const struct deid_key *key, struct deid_text uid, char result[DEID_UID_
 	hash[8] = (hash[8] & 0x3f) | 0x80; /* variant 10 */
 	for (i = 0; i < UID_BYTES; i++)
 		number = number << 8 | hash[i];
-	memcpy(result, "2.25.", 5);
+	strcpy(result, "2.25.");
 	append_decimal(number, result + 5);
 }
 

@@ -63,8 +63,6 @@ enum shift_argument
 	SHIFT_MAX_DAYS
 };
 
-#define TEXT_ARGUMENT(n) (PG_ARGISNULL(n) ? (struct deid_text){0} : utf8_of_text(PG_GETARG_TEXT_PP(n)))
-
 #define RETURN_TEXT_OR_NULL(expression) \
 	do                                  \
 	{                                   \

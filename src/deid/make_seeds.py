@@ -25,14 +25,28 @@ def literal(text):
     return "'" + text.replace("'", "''") + "'"
 
 
-def dollar_quoted(text):
-    assert "$csv$" not in text
-    return "$csv$" + text + "$csv$"
-
-
-def attributes(path):
+def records(path):
     with open(path, newline="", encoding="utf-8") as lines:
         yield from csv.DictReader(line for line in lines if not line.startswith("#"))
+
+
+def mapping_values(profile, path):
+    """Rows of a mapping as dicom.load_mapping() would make them; what the five columns leave open the table fills in."""
+    keys = {}
+    for row in records(path):
+        ordinal = row.get("key_ordinal") or ""
+        if row["target_function"] == "surrogate_key" and not ordinal:
+            keys[row["table_name"]] = keys.get(row["table_name"], 0) + 1
+            ordinal = str(keys[row["table_name"]])
+        yield "\t(" + ", ".join([
+            literal(profile),
+            *(literal(row[name]) for name in ("schema_name", "table_name", "column_name", "target_function", "target_type")),
+            literal(row.get("domain") or ""),
+            literal(row.get("params") or "{}"),
+            literal(row.get("null_policy") or "null"),
+            ordinal or "NULL",
+            row.get("quasi_identifier") or "false",
+            literal(row["reason"]) if row.get("reason") else "NULL"]) + ")"
 
 
 def main():
@@ -46,9 +60,11 @@ def main():
                     for name, judge, params, _, text in PROFILES) + ";")
     print("INSERT INTO dicom.profile_attribute (profile, tag, keyword, action, rule, params) VALUES")
     print(",\n".join("\t(" + ", ".join(literal(row[name]) for name in ("profile", "tag", "keyword", "action", "rule"))
-                    + ", " + literal(row["params"] or "{}") + ")" for row in attributes(seeds / "profiles.csv")) + ";")
+                    + ", " + literal(row["params"] or "{}") + ")" for row in records(seeds / "profiles.csv")) + ";")
     for name, _, _, file, _ in PROFILES:
-        print(f"SELECT dicom.load_mapping({dollar_quoted((seeds / file).read_text(encoding='utf-8'))}, {literal(name)});")
+        print("INSERT INTO dicom.anonymization_mapping (profile, schema_name, table_name, column_name, target_function, target_type, domain, params,"
+              " null_policy, key_ordinal, quasi_identifier, reason) VALUES")
+        print(",\n".join(mapping_values(name, seeds / file)) + ";")
     for table in ("anonymization_mapping", "profile_attribute"):
         print(f"ALTER TABLE dicom.{table} ENABLE TRIGGER USER;")
     print("SELECT dicom.record_profile(p.profile, 'anonymization_mapping') FROM dicom.anonymization_profile p ORDER BY p.profile;")

@@ -171,6 +171,7 @@ BEGIN
 			HINT = 'Name a type of PostgreSQL, or one of Snowflake, DuckDB or SQLite such as varchar(64), number(38, 0), timestamp_ntz, float, variant.';
 END
 $$;
+REVOKE ALL ON FUNCTION dicom.target_type(text) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.target_type(text) IS 'PostgreSQL''s name of a type of Snowflake, DuckDB, SQLite or its own';
 
 /* --- what a row must be --- */
@@ -206,6 +207,7 @@ BEGIN
 	RETURN best;
 END
 $$;
+REVOKE ALL ON FUNCTION dicom.closest_match(text, text[]) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.closest_match(text, text[]) IS 'which of the known names was probably meant; NULL: none is near';
 
 /* What the rule engine takes of a row of the mapping. */
@@ -218,6 +220,7 @@ AS $$
 		|| CASE WHEN rule IN ('full_hash', 'short_id', 'surrogate_key') THEN pg_catalog.jsonb_build_object('domain', domain) ELSE '{}' END
 		|| CASE WHEN rule IN ('full_hash', 'surrogate_key') AND null_policy <> 'null' THEN pg_catalog.jsonb_build_object('null_policy', null_policy) ELSE '{}' END
 $$;
+REVOKE ALL ON FUNCTION dicom.rule_parameters(text, text, jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.rule_parameters(text, text, jsonb, text) IS 'parameters of a rule of dicom.anonymization_mapping, as dicom.anonymize() takes them';
 
 CREATE FUNCTION dicom.check_mapping_row()
@@ -260,9 +263,7 @@ BEGIN
 		RAISE EXCEPTION '%', problem
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = pg_catalog.format('Column %s.%s.%s of profile %s.', NEW.schema_name, NEW.table_name, NEW.column_name, NEW.profile),
-				HINT = coalesce('Perhaps you meant "' || dicom.closest_match(NEW.target_function,
-						ARRAY(SELECT r.rule FROM dicom.anonymization_rules() r WHERE r.rule <> NEW.target_function) || 'anonymize_dataset'::text) || '".',
-					'See dicom.anonymization_rules() for the rules and their parameters.');
+				HINT = 'See dicom.anonymization_rules() for the rules and their parameters; anonymize_dataset is for jsonb columns.';
 	END IF;
 	IF NEW.target_type <> '' THEN
 		PERFORM dicom.target_type(NEW.target_type);
@@ -354,7 +355,7 @@ BEGIN
 			pg_catalog.string_agg(pg_catalog.concat_ws('.', v.table_name, v.column_name) || ': ' || v.problem, E'\n' ORDER BY v.place) FILTER (WHERE v.place <= 5) AS text
 			INTO told
 			FROM (
-				SELECT v.table_name, v.column_name, v.problem, pg_catalog.row_number() OVER (ORDER BY v.severity, v.table_name, v.column_name, v.problem) AS place
+				SELECT v.table_name, v.column_name, v.problem, pg_catalog.row_number() OVER (ORDER BY v.severity, v.table_name COLLATE "C", v.column_name COLLATE "C", v.problem COLLATE "C") AS place
 				FROM dicom.validate_mapping(profiles[i]) v
 				WHERE v.severity <> 'notice'
 					AND EXISTS (
@@ -402,9 +403,12 @@ BEGIN
 	INSERT INTO dicom.anonymization_profile (profile, description, params, judged_by)
 	SELECT target, coalesce(copy_profile.description, p.description), p.params, p.judged_by
 	FROM dicom.anonymization_profile p WHERE p.profile = source;
-	INSERT INTO dicom.profile_attribute (profile, tag, keyword, action, rule, params)
-	SELECT target, a.tag, a.keyword, a.action, a.rule, a.params
-	FROM dicom.profile_attribute a WHERE a.profile = source;
+	/* One statement, so that it is one version. */
+	WITH attributes AS (
+		INSERT INTO dicom.profile_attribute (profile, tag, keyword, action, rule, params)
+		SELECT target, a.tag, a.keyword, a.action, a.rule, a.params
+		FROM dicom.profile_attribute a WHERE a.profile = source
+	)
 	INSERT INTO dicom.anonymization_mapping
 	SELECT (pg_catalog.jsonb_populate_record(m, pg_catalog.jsonb_build_object('profile', target))).*
 	FROM dicom.anonymization_mapping m WHERE m.profile = source;
@@ -445,6 +449,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	part text[];
+	seen text := '';
 	taken integer := 0;
 BEGIN
 	line := 1;
@@ -454,23 +459,25 @@ BEGIN
 		SELECT pg_catalog.regexp_matches(csv,
 			'(([ \t]*"((?:[^"]|"")*)"[ \t]*|(?:[^,"()\r\n]|\([^()\r\n]*\))*)(,|\r\n|\n|\r|$))', 'g')
 	LOOP
-		/* What no field can begin with is passed over by the search, but not by us. */
-		EXIT WHEN part[1] = '' OR pg_catalog.substr(csv, taken + 1, pg_catalog.length(part[1])) <> part[1];
-		taken := taken + pg_catalog.length(part[1]);
+		EXIT WHEN part[1] = '';
+		seen := seen || part[1];
 		value := CASE
 			WHEN part[3] IS NOT NULL THEN pg_catalog.replace(part[3], '""', '"')
 			ELSE pg_catalog.btrim(part[2], E' \t') END;
 		RETURN NEXT;
 		field := field + 1;
-		IF part[4] <> ',' THEN
-			line := line + 1;
-			field := 1;
-		END IF;
+		CONTINUE WHEN part[4] = ',';
+		/* What no field can begin with is passed over by the search, but not by us. */
+		EXIT WHEN pg_catalog.substr(csv, taken + 1, pg_catalog.length(seen)) <> seen;
+		taken := taken + pg_catalog.length(seen);
+		seen := '';
+		line := line + 1;
+		field := 1;
 	END LOOP;
 	IF taken <> pg_catalog.length(csv) THEN
 		RAISE EXCEPTION 'CSV has a quote or a parenthesis that has no partner'
 			USING ERRCODE = 'invalid_text_representation',
-				DETAIL = pg_catalog.format('Record %s, field %s.', line, field),
+				DETAIL = pg_catalog.format('Record %s.', line),
 				HINT = 'Write a value that holds quotes, commas or line ends in double quotes, and each quote in it twice.';
 	END IF;
 END
@@ -712,13 +719,17 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 	/* (0010,0010), 00100010, PatientName and patient_name are one; of a path the last step counts. */
+	WITH wanted AS MATERIALIZED (
+		SELECT
+			pg_catalog.lower(pg_catalog.replace(s.step, '_', '')) AS keyword,
+			pg_catalog.substring(pg_catalog.upper(pg_catalog.translate(s.step, '(), ', '')), '^[0-9A-F]{8}$') AS tag
+		FROM pg_catalog.regexp_replace(pg_catalog.regexp_replace(attribute, '^.*\.', ''), '\[[0-9]+\]$', '') AS s(step)
+	)
 	SELECT a
-	FROM dicom.profile_attribute a,
-		pg_catalog.regexp_replace(attribute, '^.*\.', '') AS l(last),
-		pg_catalog.upper(pg_catalog.regexp_replace(last, '[(), ]|\[[0-9]+\]$', '', 'g')) AS t(tag)
+	FROM wanted w
+		JOIN dicom.profile_attribute a
+			ON pg_catalog.lower(a.keyword) = w.keyword OR w.tag LIKE pg_catalog.replace(a.tag, 'x', '_')
 	WHERE a.profile = attribute_action.profile
-		AND (pg_catalog.lower(a.keyword) = pg_catalog.lower(pg_catalog.replace(pg_catalog.regexp_replace(last, '\[[0-9]+\]$', ''), '_', ''))
-			OR t.tag ~ '^[0-9A-F]{8}$' AND t.tag ~ ('^' || pg_catalog.replace(a.tag, 'x', '.') || '$'))
 	LIMIT 1
 $$;
 REVOKE ALL ON FUNCTION dicom.attribute_action(text, text) FROM PUBLIC;
@@ -742,6 +753,7 @@ CREATE FUNCTION dicom.validate_mapping(profile text DEFAULT NULL)
 RETURNS TABLE (severity text, schema_name text, table_name text, column_name text, problem text, hint text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 DECLARE
 	chosen CONSTANT text := dicom.check_profile(profile);
@@ -850,7 +862,7 @@ BEGIN
 		WHERE NOT EXISTS (SELECT FROM rules r WHERE (r.schema_name, r.table_name, r.column_name) = (c.s, c.t, c.c))
 	)
 	SELECT f.* FROM found f
-	ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'notice'], f.severity), f.s, f.t, f.c, f.problem;
+	ORDER BY pg_catalog.array_position(ARRAY['error', 'warning', 'notice'], f.severity), f.s COLLATE "C", f.t COLLATE "C", f.c COLLATE "C", f.problem COLLATE "C";
 END
 $$;
 REVOKE ALL ON FUNCTION dicom.validate_mapping(text) FROM PUBLIC;

@@ -72,28 +72,37 @@ make_query(const struct row_plan *row)
 	Datum query;
 
 	if (SPI_execute_with_args(
-			"SELECT 'SELECT pg_catalog.to_jsonb(s) FROM (SELECT '"
-			" || pg_catalog.string_agg(c.expression || pg_catalog.format(' AS %I', c.column_name), ', ' ORDER BY c.ordinal)"
-			" || ' FROM (SELECT ($1).*) AS r) AS s'"
-			" FROM dicom.anonymized_columns($1, $2, $3) c",
+			"SELECT pg_catalog.concat('SELECT pg_catalog.to_jsonb(s) FROM (SELECT ',"
+			" pg_catalog.string_agg(pg_catalog.format('%s AS %I', c.expression, c.column_name), ', ' ORDER BY c.ordinal),"
+			" ' FROM (SELECT ($1).*) AS r) AS s')"
+			" FROM dicom.anonymized_columns($1, $2, $3) c HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0",
 			lengthof(types), types, values, nulls, true, 1) != SPI_OK_SELECT ||
-		SPI_processed != 1)
-		elog(ERROR, "dicom.anonymized_columns() gives nothing");
+		SPI_processed > 1)
+		elog(ERROR, "dicom.anonymized_columns() cannot be read");
+	if (SPI_processed == 0)
+		return "SELECT '{}'::pg_catalog.jsonb";
 	query = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	return isnull ? "SELECT '{}'::pg_catalog.jsonb" : TextDatumGetCString(query);
+	return TextDatumGetCString(query);
 }
 
-/* Whoever may call the function need not be allowed to read the rules: they are read as its owner. */
+/*
+ * Whoever may call the function need not be allowed to read the rules: they are read as its owner, and so with no name in the way that the
+ * caller could have made.
+ */
 static char *
 make_query_as(const struct row_plan *row, Oid owner)
 {
 	char *query;
+	int nest = NewGUCNestLevel();
 	Oid user;
 	int context;
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE);
+	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+					  0, false);
 	query = make_query(row);
+	AtEOXact_GUC(false, nest);
 	SetUserIdAndSecContext(user, context);
 	return query;
 }

@@ -279,7 +279,7 @@ CREATE TRIGGER stays BEFORE UPDATE OR DELETE OR TRUNCATE ON dicom.deid_audit
 CREATE FUNCTION dicom.record_application(relation regclass, profile text DEFAULT NULL, epoch integer DEFAULT NULL, rows bigint DEFAULT NULL,
 	purpose text DEFAULT NULL, details jsonb DEFAULT '{}')
 RETURNS bigint
-LANGUAGE plpgsql VOLATILE
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE

@@ -14,28 +14,8 @@ EXCEPTION
 		RETURN false;
 END
 $$;
+REVOKE ALL ON FUNCTION dicom.castable(text, regtype) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.castable(text, regtype) IS 'whether a text can be read as a value of a type';
-
-CREATE FUNCTION dicom.anonymize_sequence(items jsonb, patient_id text, issuer text, study_instance_uid text, profile text DEFAULT 'research',
-	epoch integer DEFAULT NULL)
-RETURNS jsonb
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-	/* The items of whatever sequence, and who the patient is, as a data set; PS3.15 does not list this sequence itself. */
-	RETURN CASE WHEN items IS NOT NULL THEN dicom.anonymize_dataset(
-		pg_catalog.jsonb_build_object(
-			'00100020', pg_catalog.jsonb_build_object('vr', 'LO', 'Value', pg_catalog.jsonb_build_array(patient_id)),
-			'00100021', pg_catalog.jsonb_build_object('vr', 'LO', 'Value', pg_catalog.jsonb_build_array(issuer)),
-			'0020000D', pg_catalog.jsonb_build_object('vr', 'UI', 'Value', pg_catalog.jsonb_build_array(study_instance_uid)),
-			'52009229', pg_catalog.jsonb_build_object('vr', 'SQ', 'Value', items)),
-		profile, epoch) #> '{52009229,Value}' END;
-END
-$$;
-REVOKE ALL ON FUNCTION dicom.anonymize_sequence(jsonb, text, text, text, text, integer) FROM PUBLIC;
-COMMENT ON FUNCTION dicom.anonymize_sequence(jsonb, text, text, text, text, integer) IS
-	'the items of a sequence, as a jsonb column has them, with the rules of dicom.profile_attribute applied; the patient, for dates are shifted by it';
 
 /* What follows makes SQL out of names and types: each value in it goes through format's %I and %L, each type through format_type(). */
 
@@ -63,6 +43,7 @@ AS $$
 DECLARE
 	width CONSTANT text[] := pg_catalog.regexp_match(target, '\(([0-9]+)(?:,(-?[0-9]+))?\)');
 	wanted CONSTANT regtype := pg_catalog.regexp_replace(target, '\(.*\)', '')::regtype;
+	numbers CONSTANT regtype[] := ARRAY['int2', 'int4', 'int8', 'float4', 'float8', 'numeric'];
 	is_text CONSTANT boolean := wanted IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype);
 	lowest text;
 	highest text;
@@ -81,7 +62,7 @@ BEGIN
 		RETURN pg_catalog.format('pg_catalog.to_jsonb(%s)', expression);
 	END IF;
 	/* A number that is too large for its type is none; nor is NaN, which is larger than all. */
-	IF source IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype, 'float8'::regtype, 'numeric'::regtype) THEN
+	IF source = ANY (numbers) AND wanted = ANY (numbers) THEN
 		highest := CASE
 			WHEN wanted = 'int2'::regtype THEN '32767'
 			WHEN wanted = 'int4'::regtype THEN '2147483647'
@@ -91,7 +72,8 @@ BEGIN
 			WHEN wanted = 'numeric'::regtype AND width IS NOT NULL THEN
 				pg_catalog.format('(1e%s - 1e%s)', width[1]::integer - coalesce(width[2], '0')::integer, -coalesce(width[2], '0')::integer) END;
 		lowest := '-' || highest;
-		IF highest IS NULL OR source IN ('int2'::regtype, 'int4'::regtype) AND wanted IN ('int4'::regtype, 'int8'::regtype, 'float4'::regtype) THEN
+		IF highest IS NULL OR source IN ('int2'::regtype, 'int4'::regtype) AND wanted IN ('int4'::regtype, 'int8'::regtype, 'float4'::regtype)
+			OR source IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AND wanted = 'numeric'::regtype AND width[1]::integer - coalesce(width[2], '0')::integer >= 19 THEN
 			RETURN pg_catalog.format('(%s)::%s', expression, target);
 		END IF;
 		RETURN pg_catalog.format('CASE WHEN %1$s BETWEEN %2$s AND %3$s THEN (%1$s)::%4$s END', expression, lowest, highest, target);
@@ -100,7 +82,10 @@ BEGIN
 		WHERE c.castsource = source AND c.casttarget = wanted AND c.castcontext IN ('i', 'a')) THEN
 		RETURN pg_catalog.format('(%s)::%s', expression, target);
 	END IF;
-	RETURN pg_catalog.format('CASE WHEN dicom.castable(%1$s, %2$L::pg_catalog.regtype) THEN (%1$s)::%3$s END', dicom.dicom_text(expression, source), wanted, target);
+	/* By way of text, and of a number the size is still to be looked at. */
+	RETURN pg_catalog.format('CASE WHEN dicom.castable(%s, %L::pg_catalog.regtype) THEN %s END', dicom.dicom_text(expression, source), wanted,
+		CASE WHEN width IS NULL THEN pg_catalog.format('(%s)::%s', dicom.dicom_text(expression, source), target)
+			ELSE dicom.cast_expression(pg_catalog.format('(%s)::%s', dicom.dicom_text(expression, source), wanted), wanted, target) END);
 END
 $$;
 REVOKE ALL ON FUNCTION dicom.cast_expression(text, regtype, text) FROM PUBLIC;

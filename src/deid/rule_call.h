@@ -20,6 +20,9 @@ extern struct deid_text utf8_of_string(const char *value);
 /* UTF-8 as a text. */
 extern text *text_of_utf8(const char *bytes, size_t length);
 
+/* The argument of a function as UTF-8; NULL gives what is absent. */
+#define TEXT_ARGUMENT(n) (PG_ARGISNULL(n) ? (struct deid_text){0} : utf8_of_text(PG_GETARG_TEXT_PP(n)))
+
 /* Throws what the rule engine says is wrong. Does not return. */
 extern void report_rule_error(const struct dicom_error *error) pg_attribute_noreturn();
 

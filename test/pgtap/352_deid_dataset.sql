@@ -184,6 +184,20 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA dicom TO worker;
 SELECT lives_ok($$SET LOCAL ROLE worker; SELECT dicom.anonymize_row('public.studies', s) FROM public.studies s$$, 'anonymize_row reads the rules itself');
 SELECT lives_ok($$SET LOCAL ROLE worker; SELECT dicom.anonymize_dataset('{}')$$, 'so does anonymize_dataset');
 RESET ROLE;
+CREATE SCHEMA trap;
+GRANT USAGE, CREATE ON SCHEMA trap TO worker;
+SET LOCAL ROLE worker;
+CREATE TABLE trap.who (name text);
+CREATE FUNCTION trap.spy(text, text) RETURNS text LANGUAGE plpgsql AS $$BEGIN INSERT INTO trap.who VALUES (current_user); RETURN pg_catalog.concat($1, $2); END$$;
+CREATE OPERATOR trap.|| (LEFTARG = text, RIGHTARG = text, FUNCTION = trap.spy);
+RESET ROLE;
+UPDATE dicom.anonymization_mapping SET quasi_identifier = NOT quasi_identifier WHERE profile = 'research' AND table_name = 'studies';
+SET LOCAL ROLE worker;
+SET LOCAL search_path = trap, pg_catalog, public;
+SELECT dicom.anonymize_row('public.studies', s) FROM public.studies s \g /dev/null
+RESET ROLE;
+SET LOCAL search_path = public, tap;
+SELECT is((SELECT count(*) FROM trap.who WHERE name <> 'worker'), 0::bigint, 'no operator of the caller is called as somebody else');
 SELECT * FROM finish();
 ROLLBACK;
 \! rm -r "$KEYS"

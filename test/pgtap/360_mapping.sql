@@ -45,6 +45,14 @@ SELECT is((SELECT array_agg(DISTINCT target_function) FROM dicom.anonymization_m
 SELECT is((SELECT count(*) FROM dicom.anonymization_mapping WHERE profile <> 'seed_compat' AND column_name ~ '_uid$' AND column_name <> 'sop_class_uid' AND target_function <> 'uid_remap'),
 	0::bigint, 'UIDs are exchanged');
 
+SELECT is(dicom.load_mapping(pg_read_file(:'top' || '/seeds/' || file), 'again_' || p), 186, file || ' is read')
+FROM (VALUES ('anonymization_mapping.csv', 'research'), ('anonymization_mapping_basic.csv', 'basic'), ('anonymization_mapping_safe_harbor.csv', 'safe_harbor')) v(file, p);
+SELECT is(dicom.export_mapping('again_' || p), dicom.export_mapping(p), 'and is what ' || p || ' came from')
+FROM unnest(ARRAY['basic', 'research', 'safe_harbor']) p;
+SELECT is((SELECT count(*) FROM dicom.mapping_of_csv(pg_read_file(:'top' || '/seeds/anonymization_mapping_compat.csv')) c JOIN dicom.anonymization_mapping m
+		ON (m.profile, m.table_name, m.column_name, m.target_type) = ('seed_compat', (c.mapping).table_name, (c.mapping).column_name, (c.mapping).target_type)
+		WHERE replace(m.target_function, 'legacy_', '') = coalesce((c.mapping).target_function, '')), 173::bigint, 'so is that of the compatible one');
+
 -- five columns, as the original has them
 SELECT is(dicom.load_mapping($csv$schema_name, table_name, column_name,               target_function, target_type
 raw,         patients,   allergies,                 anon_text,       varchar(10)
@@ -119,6 +127,8 @@ SELECT is((SELECT origin || version FROM dicom.anonymization_profile WHERE profi
 
 -- profiles of one's own
 SELECT is(dicom.copy_profile('research', 'mine'), 186, 'a profile is copied');
+SELECT is((SELECT content_hash || version FROM dicom.anonymization_mapping_version WHERE profile = 'mine'),
+	(SELECT content_hash || version FROM dicom.anonymization_mapping_version WHERE profile = 'research' AND version = 1), 'and has the same rules');
 DELETE FROM dicom.anonymization_mapping WHERE profile = 'mine' AND table_name = 'studies' AND column_name <> 'study_time';
 SELECT is(dicom.anonymized_query('dicom_raw.studies', 'mine'), E'SELECT\n\tr.study_time AS study_time\nFROM dicom_raw.studies AS r', 'and goes its own way');
 SELECT isnt(dicom.anonymized_query('dicom_raw.studies'), dicom.anonymized_query('dicom_raw.studies', 'mine'), 'while the other stays');
@@ -138,6 +148,40 @@ SELECT is((SELECT array_agg(column_name::text) FROM dicom.anonymized_columns('ot
 INSERT INTO dicom.anonymization_mapping (profile, schema_name, table_name, column_name, target_function) VALUES ('research', 'other', 'studies', 'odd " name', 'full_hash');
 SELECT is((SELECT array_agg(column_name || ': ' || expression) FROM dicom.anonymized_columns('other.studies')), ARRAY['odd " name: dicom.full_hash(r."odd "" name", ''odd " name'')'],
 	'unless it has its own, which are all then; names are quoted');
+
+-- what comes out
+INSERT INTO dicom_raw.patients (patient_id, patient_name, patient_age, patient_birth_date, patient_telephone_numbers, allergies, patient_birth_time) VALUES
+	('PAT-0042', 'DOE^JANE', '052Y', '1970-01-01', '{*PAT-0042*}', '{a,b}', '10:30:00.25');
+INSERT INTO dicom_raw.studies (patient_id, study_date) VALUES ('*PAT-0042*', '2020-02-29');
+SELECT format('CREATE TABLE compat_%s AS %s', t, dicom.anonymized_query(('dicom_raw.' || t)::regclass, 'seed_compat')) FROM unnest(ARRAY['patients', 'studies']) t \gexec
+SELECT is(array_to_string(ARRAY[patient_id, patient_telephone_numbers, allergies, patient_birth_time], ' '),
+	'178558d79a9fd9a2bde4fa7297e37c655e42e325d0b70ccdd56aaf9d95d17c5b 7eb2cf9b9d6cc448d68c0c96c94b5a4286542068de2d95e6da2898d1d1e029dd ANON_TEXT 103000.25', 'seed_compat makes the hashes of the system before')
+FROM compat_patients;
+SELECT is(patient_id || ' ' || accession_number || ' ' || study_date, '7eb2cf9b9d6cc448d68c0c96c94b5a4286542068de2d95e6da2898d1d1e029dd 15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225 2020-02-29',
+	'of NULL too, and keeps its dates') FROM compat_studies;
+SELECT is((SELECT string_agg(format_type(a.atttypid, a.atttypmod), ' ' ORDER BY a.attname) FROM pg_attribute a WHERE a.attrelid = 'compat_patients'::regclass AND a.attname IN ('allergies', 'patient_weight', 'patient_sex')),
+	'character varying(10) character varying(16) double precision', 'in the types that it says');
+
+CREATE TABLE other.casts (t text, d date, n bigint, f double precision, a text[], i bigint[], j jsonb, h timestamp);
+INSERT INTO other.casts VALUES ('20200229', '2020-02-29', 5000000000, 'NaN', '{x,NULL,y}', '{3,4}', '[{"a": 1}]', '2020-02-29 10:30:00.5'), ('abc', 'infinity', 12, 1e300, NULL, '{}', NULL, NULL), (NULL, NULL, NULL, NULL, '{}', NULL, 'null', NULL);
+CREATE FUNCTION pg_temp.cast_as(col text, type text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	PERFORM dicom.load_mapping(format(E'schema_name,table_name,column_name,target_function,target_type\nother,casts,%s,keep,%s\n', col, dicom.csv_field(type)), 'casts');
+	EXECUTE format('SELECT string_agg(coalesce(%I::text, ''-''), ''|'') FROM (%s) x', col, dicom.anonymized_query('other.casts', 'casts')) INTO result;
+	RETURN result;
+END
+$$;
+SELECT is(pg_temp.cast_as(col, type), wanted, format('%s as %s', col, type))
+FROM (VALUES
+	('t', 'date', '2020-02-29|-|-'), ('t', 'bigint', '20200229|-|-'), ('t', 'number(5,0)', '-|-|-'), ('t', 'varchar(4)', '2020|abc|-'), ('t', 'variant', '"20200229"|"abc"|-'), ('t', 'text[]', '{20200229}|{abc}|-'), ('t', 'boolean', '-|-|-'),
+	('d', 'varchar(8)', '20200229|-|-'), ('d', 'timestamp_ntz', '2020-02-29 00:00:00|infinity|-'), ('d', 'text', '20200229|-|-'), ('d', 'bigint', '20200229|-|-'),
+	('n', 'integer', '-|12|-'), ('n', 'smallint', '-|12|-'), ('n', 'number(3,1)', '-|12.0|-'), ('n', 'float', '5000000000|12|-'), ('n', 'string', '5000000000|12|-'), ('n', 'date', '-|-|-'),
+	('f', 'bigint', '-|-|-'), ('f', 'real', '-|-|-'), ('f', 'number(10,2)', '-|-|-'), ('f', 'variant', '"NaN"|' || 1e300::float8::numeric || '|-'),
+	('a', 'varchar(64)', 'x\y|-|'), ('a', 'text[]', '{x,NULL,y}|-|{}'), ('a', 'json[]', '["x", null, "y"]|-|[]'),
+	('i', 'bigint', '3|-|-'), ('i', 'smallint', '3|-|-'), ('i', 'float[]', '{3,4}|{}|-'), ('i', 'text', '3\4||-'),
+	('j', 'text', '[{"a": 1}]|-|null'), ('j', 'date', '-|-|-'), ('h', 'date', '2020-02-29|-|-'), ('h', 'varchar(18)', '20200229103000.5|-|-')) v(col, type, wanted);
 
 -- what validation sees
 SELECT dicom.load_mapping($csv$schema_name,table_name,column_name,target_function,target_type,domain,key_ordinal
