@@ -10,25 +10,11 @@ my $per_day = 250;
 my $rounds = 9;
 my $cluster = cluster(conf => "shared_buffers = 1GB\nmax_wal_size = 4GB\nlog_statement = none\nautovacuum = off\n");
 
-# Runs statements in a session of its own; returns what came out, and the most memory that a process had meanwhile: what find()
-# returns, or the session's backend.
-sub watch
-{
-	my ($statements, $find) = @_;
-	my $session = $cluster->start_psql("SELECT pg_backend_pid();\n$statements");
-	my $ended = 0;
-	my $memory = watch_memory(sub { $ended ||= waitpid($session->{pid}, POSIX::WNOHANG()) != 0 },
-		$find || sub { return (read_text("$session->{dir}/out") =~ /^(\d+)\n/)[0] });
-
-	return (read_text("$session->{dir}/out") =~ s/^.*\n//r, $memory);
-}
-
 sub sync
 {
 	my ($server) = @_;
-	my ($out, $memory) = watch("SELECT seconds FROM dicom.sync('$server')", sub { return find_worker($cluster) });
+	my ($out, $memory) = $cluster->watch_memory("SELECT seconds FROM dicom.sync('$server')", sub { return $cluster->sync_worker });
 
-	chomp $out;
 	return ($out, $memory, $cluster->query("SELECT opened FROM dicom.sync_progress WHERE server = '$server'"));
 }
 
@@ -61,7 +47,7 @@ sub prepare
 	$result{of_day} = "SELECT count(instance_number) FROM $server.images WHERE study_date = '$day'";
 	$result{of_uid} = "SELECT instance_number FROM $server.images WHERE sop_instance_uid = '$uid'";
 	$result{of_all} = "SELECT count(instance_number), count(rows) FROM $server.images";
-	(undef, $result{scan_memory}) = watch(<<"END");
+	(undef, $result{scan_memory}) = $cluster->watch_memory(<<"END");
 SET jit = off;
 SET max_parallel_workers_per_gather = 0;
 SELECT count(*), max(length(t::text)) FROM $server.images t;
@@ -91,6 +77,6 @@ print "Local files without pixels, $per_day to a day; what is queried comes from
 print "| objects | first sync, s | second, s | one file touched, s | opened then | one day, ms | rows read for it | one instance, ms | all images, s | sync, MiB | scan, MiB |\n"
 	. '|' . '---:|' x 11 . "\n";
 printf "| %d | %.2f | %.2f | %.2f | %d | %.2f | %d | %.2f | %.2f | %.0f | %.0f |\n", @$_{qw(size first second touched opened)}, 1000 * median(@{ $_->{seconds_of_day} }),
-	explained($_->{of_day}, 'Catalog Rows Read'), 1000 * median(@{ $_->{seconds_of_uid} }), median(@{ $_->{seconds_of_all} }), @$_{qw(sync_memory scan_memory)}
+	explained($_->{of_day}, 'Catalog Rows Read'), 1000 * median(@{ $_->{seconds_of_uid} }), median(@{ $_->{seconds_of_all} }), map { $_ / 1024 } @$_{qw(sync_memory scan_memory)}
 	for @results;
 printf "\nOne day takes %.2f times as long of %d objects as of %d.\n", median(@{ $results[-1]{seconds_of_day} }) / median(@{ $results[-2]{seconds_of_day} }), @sizes[ -1, -2 ] if @sizes > 1;

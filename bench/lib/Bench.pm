@@ -8,9 +8,8 @@ use Digest::MD5;
 use DicomTest;
 use Exporter 'import';
 use POSIX ();
-use Time::HiRes ();
 
-our @EXPORT = qw(median digest heading time_query time_statements time_peer find_worker watch_memory);
+our @EXPORT = qw(median digest heading time_query time_statements time_peer);
 
 sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ]; }
 
@@ -70,39 +69,6 @@ sub time_peer
 
 	die "@command: $err\n" if $code != 0 || !defined $seconds;
 	return ($seconds, digest($out));
-}
-
-# Finds the worker of dicom.sync() of a cluster; others may run on the machine.
-sub find_worker
-{
-	my ($cluster) = @_;
-	my ($postmaster) = read_text("$cluster->{dir}/data/postmaster.pid") =~ /^(\d+)/;
-
-	for my $pid (map { m{/(\d+)/} } glob '/proc/[0-9]*/cmdline')
-	{
-		return $pid if read_text("/proc/$pid/cmdline") =~ /dicom sync/ && read_text("/proc/$pid/status") =~ /^PPid:\s*$postmaster$/m;
-	}
-	return;
-}
-
-# Looks at a process' own memory, what is shared not counted, until a command that was started has ended; returns its peak in MiB.
-# `find` returns the process' number, as soon as it is there.
-sub watch_memory
-{
-	my ($ended, $find) = @_;
-	my $most = 0;
-	my $pid;
-
-	until ($ended->())
-	{
-		$pid ||= $find->();
-		my $status = $pid ? read_text("/proc/$pid/status") : '';
-		my ($all) = $status =~ /VmRSS:\s*(\d+)/;
-		my ($shared) = $status =~ /RssShmem:\s*(\d+)/;
-		$most = $all - $shared if defined $shared && $all - $shared > $most;
-		Time::HiRes::sleep(0.01);
-	}
-	return $most / 1024;
 }
 
 1;
