@@ -24,35 +24,15 @@
 
 #include "../pg/report.h"
 #include "header.h"
+#include "index_choice.h"
+#include "long_values.h"
 #include "lookup.h"
 #include "sync.h"
 
 /* A listing that skips further than so many rows is followed by a new descent of the index. */
 #define STEPS_BEFORE_SEEK 32
 
-struct catalog_lookup
-{
-	Oid server;
-	char *place;
-	Relation objects;
-	Relation by_key;
-	Relation by_day;
-	IndexScanDesc key_scan;
-	IndexScanDesc day_scan;
-	IndexScanDesc scan; /* the one in use */
-	TupleTableSlot *slot;
-	MemoryContext context;      /* an index scan keeps what it allocates on its way */
-	MemoryContext seek_context; /* what an index scan refers to: its keys, from one seek to the next */
-	MemoryContext row_context;
-	struct catalog_entry ahead; /* read, not yet handed out */
-	bool has_ahead;
-	bool positioned;
-	/* Columns of dicom.object. */
-	AttrNumber key, size, last_modified, etag, storage_class, study_date, state, values_cut, header;
-	AttrNumber texts[VALUE_COUNT];
-};
-
-static const char *const text_columns[VALUE_COUNT] = {
+static const char *const column_names[CATALOG_COLUMNS] = {
 	[VALUE_STUDY_INSTANCE_UID] = "study_instance_uid",
 	[VALUE_SERIES_INSTANCE_UID] = "series_instance_uid",
 	[VALUE_SOP_INSTANCE_UID] = "sop_instance_uid",
@@ -61,6 +41,40 @@ static const char *const text_columns[VALUE_COUNT] = {
 	[VALUE_MODALITY] = "modality",
 	[VALUE_PATIENT_ID] = "patient_id",
 	[VALUE_ISSUER_OF_PATIENT_ID] = "issuer_of_patient_id",
+	[CATALOG_STUDY_DATE] = "study_date",
+	[CATALOG_KEY] = "key",
+	[CATALOG_SIZE] = "size",
+	[CATALOG_LAST_MODIFIED] = "last_modified",
+	[CATALOG_ETAG] = "etag",
+	[CATALOG_STORAGE_CLASS] = "storage_class",
+};
+
+struct catalog_lookup
+{
+	Oid server;
+	char *place;
+	double listed; /* by the last sync of the most */
+	Relation objects;
+	Relation by_key;
+	Relation by_day;
+	Snapshot snapshot;
+	IndexScanDesc key_scan;
+	IndexScanDesc day_scan;
+	struct index_choice *choice;
+	enum index_verdict verdict; /* which rows it goes through */
+	DateADT day;
+	const struct chosen_row *chosen;
+	int chosen_count;
+	int chosen_next;
+	TupleTableSlot *slot;
+	bool is_ahead;              /* the row in the slot was not given to the caller yet */
+	bool positioned;            /* there may be a row behind it */
+	MemoryContext context;      /* an index scan keeps what it allocates on its way */
+	MemoryContext seek_context; /* what an index scan refers to: its keys, from one seek to the next */
+	MemoryContext row_context;
+	struct long_values *headers; /* NULL: none was asked for */
+	uint64 rows_read;
+	AttrNumber columns[CATALOG_COLUMNS], state, values_cut, header;
 };
 
 static Oid
@@ -162,31 +176,39 @@ find_columns(struct catalog_lookup *lookup)
 	Oid relid = RelationGetRelid(lookup->objects);
 	int i;
 
-	lookup->key = get_attnum(relid, "key");
-	lookup->size = get_attnum(relid, "size");
-	lookup->last_modified = get_attnum(relid, "last_modified");
-	lookup->etag = get_attnum(relid, "etag");
-	lookup->storage_class = get_attnum(relid, "storage_class");
-	lookup->study_date = get_attnum(relid, "study_date");
+	for (i = 0; i < CATALOG_COLUMNS; i++)
+		lookup->columns[i] = get_attnum(relid, column_names[i]);
 	lookup->state = get_attnum(relid, "state");
 	lookup->values_cut = get_attnum(relid, "values_cut");
 	lookup->header = get_attnum(relid, "header");
-	for (i = 0; i < VALUE_COUNT; i++)
-		lookup->texts[i] = get_attnum(relid, text_columns[i]);
+}
+
+static bool
+was_synced(struct catalog_lookup *lookup)
+{
+	bool known = false;
+	ListCell *cell;
+
+	foreach (cell, read_states(lookup->server))
+	{
+		struct state_row *row = lfirst(cell);
+
+		if (strcmp(row->place, lookup->place) != 0)
+			continue;
+		known = true;
+		lookup->listed = Max(lookup->listed, row->listed);
+	}
+	return known;
 }
 
 struct catalog_lookup *
 catalog_lookup_open(ForeignServer *server)
 {
 	struct catalog_lookup *lookup = palloc0(sizeof(*lookup));
-	ListCell *cell;
-	bool known = false;
 
 	lookup->server = server->serverid;
 	lookup->place = sync_place(server);
-	foreach (cell, read_states(server->serverid))
-		known |= strcmp(((struct state_row *) lfirst(cell))->place, lookup->place) == 0;
-	if (!known)
+	if (!was_synced(lookup))
 		return NULL;
 	lookup->objects = table_open(catalog_relation("object"), AccessShareLock);
 	lookup->by_key = index_open(catalog_relation("object_pkey"), AccessShareLock);
@@ -198,8 +220,11 @@ catalog_lookup_open(ForeignServer *server)
 		AllocSetContextCreate(CurrentMemoryContext, "dicom_fdw catalog keys", ALLOCSET_SMALL_SIZES);
 	lookup->row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "dicom_fdw catalog row", ALLOCSET_DEFAULT_SIZES);
-	lookup->key_scan = index_begin(lookup->objects, lookup->by_key, GetActiveSnapshot(), 2);
-	lookup->day_scan = index_begin(lookup->objects, lookup->by_day, GetActiveSnapshot(), 3);
+	lookup->snapshot = GetActiveSnapshot();
+	lookup->key_scan = index_begin(lookup->objects, lookup->by_key, lookup->snapshot, 2);
+	lookup->day_scan = index_begin(lookup->objects, lookup->by_day, lookup->snapshot, 3);
+	lookup->choice = index_choice_open(lookup->objects, lookup->server);
+	lookup->verdict = INDEX_OF_KEYS;
 	find_columns(lookup);
 	return lookup;
 }
@@ -210,6 +235,8 @@ catalog_lookup_close(struct catalog_lookup *lookup)
 	if (lookup == NULL)
 		return;
 	ExecDropSingleTupleTableSlot(lookup->slot);
+	index_choice_close(lookup->choice);
+	long_values_close(lookup->headers);
 	index_endscan(lookup->key_scan);
 	index_endscan(lookup->day_scan);
 	index_close(lookup->by_day, AccessShareLock);
@@ -217,10 +244,65 @@ catalog_lookup_close(struct catalog_lookup *lookup)
 	table_close(lookup->objects, AccessShareLock);
 }
 
+uint64
+catalog_lookup_rows_read(const struct catalog_lookup *lookup)
+{
+	return lookup->rows_read + index_choice_rows_read(lookup->choice);
+}
+
+const char *
+catalog_lookup_index(const struct catalog_lookup *lookup)
+{
+	return index_choice_name(lookup->choice);
+}
+
+/* --- going through rows --- */
+
 void
-catalog_lookup_seek(struct catalog_lookup *lookup, const char *key, const DateADT *day)
+catalog_lookup_restrict(struct catalog_lookup *lookup, const struct catalog_condition *conditions, int count,
+						bool many)
+{
+	lookup->verdict =
+		index_choice_make(lookup->choice, conditions, count, lookup->listed, many, &lookup->day);
+	lookup->chosen = index_choice_rows(lookup->choice, &lookup->chosen_count);
+	lookup->chosen_next = 0;
+	lookup->is_ahead = lookup->positioned = false;
+}
+
+/* The order of a key that is not terminated and one that is. */
+static int
+compare_key(const char *key, int length, const char *other)
+{
+	int other_length = strlen(other);
+	int order = memcmp(key, other, Min(length, other_length));
+
+	return order != 0 ? order : length - other_length;
+}
+
+static void
+seek_chosen(struct catalog_lookup *lookup, const char *key)
+{
+	int low = 0;
+	int high = lookup->chosen_count;
+
+	while (low < high)
+	{
+		int middle = low + (high - low) / 2;
+		const struct chosen_row *row = &lookup->chosen[middle];
+
+		if (compare_key(row->key, row->key_length, key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	lookup->chosen_next = low;
+}
+
+static void
+seek_index(struct catalog_lookup *lookup, const char *key)
 {
 	MemoryContext old = MemoryContextSwitchTo(lookup->seek_context);
+	bool of_day = lookup->verdict == INDEX_OF_DAY;
 	int length = strlen(key);
 	ScanKeyData keys[3];
 	int count = 0;
@@ -229,143 +311,214 @@ catalog_lookup_seek(struct catalog_lookup *lookup, const char *key, const DateAD
 	MemoryContextReset(lookup->seek_context);
 	first = cstring_to_text_with_len(text_to_server(key, &length, NULL), length);
 	ScanKeyInit(&keys[count++], 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(lookup->server));
-	if (day)
-		ScanKeyInit(&keys[count++], 2, BTEqualStrategyNumber, F_DATE_EQ, DateADTGetDatum(*day));
+	if (of_day)
+		ScanKeyInit(&keys[count++], 2, BTEqualStrategyNumber, F_DATE_EQ, DateADTGetDatum(lookup->day));
 	ScanKeyEntryInitialize(&keys[count], 0, count + 1, BTGreaterEqualStrategyNumber, InvalidOid,
 						   C_COLLATION_OID, F_TEXT_GE, PointerGetDatum(first));
 	MemoryContextSwitchTo(lookup->context);
-	lookup->scan = day ? lookup->day_scan : lookup->key_scan;
-	index_rescan(lookup->scan, keys, count + 1, NULL, 0);
-	lookup->has_ahead = false;
-	lookup->positioned = true;
+	index_rescan(of_day ? lookup->day_scan : lookup->key_scan, keys, count + 1, NULL, 0);
 	MemoryContextSwitchTo(old);
 }
 
-static Datum
-column_value(struct catalog_lookup *lookup, AttrNumber attnum, bool *isnull)
+void
+catalog_lookup_seek(struct catalog_lookup *lookup, const char *key)
 {
-	return slot_getattr(lookup->slot, attnum, isnull);
-}
-
-/* A text as UTF-8 with a NUL behind it, in the row's memory; NULL for NULL. */
-static const char *
-column_text(struct catalog_lookup *lookup, AttrNumber attnum)
-{
-	bool isnull;
-	Datum value = column_value(lookup, attnum, &isnull);
-
-	return isnull ? NULL : text_to_utf8(TextDatumGetCString(value));
-}
-
-static void
-read_object(struct catalog_lookup *lookup, struct store_object *object)
-{
-	bool isnull;
-	Datum value;
-
-	object->key = column_text(lookup, lookup->key);
-	object->etag = column_text(lookup, lookup->etag);
-	object->storage_class = column_text(lookup, lookup->storage_class);
-	value = column_value(lookup, lookup->size, &isnull);
-	object->size = isnull ? STORE_SIZE_UNKNOWN : (uint64) DatumGetInt64(value);
-	value = column_value(lookup, lookup->last_modified, &isnull);
-	object->last_modified = isnull ? 0
-								   : DatumGetTimestampTz(value) +
-										 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	if (lookup->verdict == INDEX_OF_ROWS)
+		seek_chosen(lookup, key);
+	else
+		seek_index(lookup, key);
+	lookup->is_ahead = false;
+	lookup->positioned = true;
 }
 
 static bool
-text_is(const text *value, const char *word)
+fetch_chosen(struct catalog_lookup *lookup)
 {
-	return VARSIZE_ANY_EXHDR(value) == strlen(word) && memcmp(VARDATA_ANY(value), word, strlen(word)) == 0;
+	while (lookup->chosen_next < lookup->chosen_count)
+		if (index_choice_fetch(lookup->choice, &lookup->chosen[lookup->chosen_next++], lookup->slot))
+			return true;
+	return false;
 }
 
-static void
-read_entry(struct catalog_lookup *lookup, struct catalog_entry *entry)
-{
-	text *state;
-	bool isnull;
-	int i;
-
-	read_object(lookup, &entry->object);
-	state = DatumGetTextPP(column_value(lookup, lookup->state, &isnull));
-	entry->is_whole = text_is(state, "ok");
-	entry->is_read = !text_is(state, "failed");
-	entry->study_date = DatumGetDateADT(column_value(lookup, lookup->study_date, &isnull));
-	entry->values_cut = DatumGetBool(column_value(lookup, lookup->values_cut, &isnull));
-	for (i = 0; i < VALUE_COUNT; i++)
-		entry->texts[i] = column_value(lookup, lookup->texts[i], &entry->text_nulls[i]);
-}
-
-/* Fetches a row into `ahead`. */
+/* Brings the next row into the slot. */
 static bool
-fetch_ahead(struct catalog_lookup *lookup)
+fetch(struct catalog_lookup *lookup)
 {
 	MemoryContext old = MemoryContextSwitchTo(lookup->context);
 
-	lookup->has_ahead = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
-	lookup->positioned = lookup->has_ahead;
-	if (lookup->has_ahead)
-	{
-		MemoryContextReset(lookup->row_context);
-		MemoryContextSwitchTo(lookup->row_context);
-		read_entry(lookup, &lookup->ahead);
-	}
+	MemoryContextReset(lookup->row_context);
+	if (lookup->verdict == INDEX_OF_ROWS)
+		lookup->positioned = fetch_chosen(lookup);
+	else
+		lookup->positioned =
+			index_getnext_slot(lookup->verdict == INDEX_OF_DAY ? lookup->day_scan : lookup->key_scan,
+							   ForwardScanDirection, lookup->slot);
+	lookup->is_ahead = lookup->positioned;
+	lookup->rows_read += lookup->positioned;
 	MemoryContextSwitchTo(old);
-	return lookup->has_ahead;
+	return lookup->positioned;
 }
 
 bool
-catalog_lookup_next(struct catalog_lookup *lookup, struct catalog_entry *entry)
+catalog_lookup_next(struct catalog_lookup *lookup)
 {
-	if (!lookup->has_ahead && (!lookup->positioned || !fetch_ahead(lookup)))
+	if (!lookup->is_ahead && (!lookup->positioned || !fetch(lookup)))
 		return false;
-	*entry = lookup->ahead;
-	lookup->has_ahead = false;
+	lookup->is_ahead = false;
 	return true;
 }
 
+/* How the row in the slot is ordered to a key. */
+static int
+compare_row(struct catalog_lookup *lookup, const char *key)
+{
+	int length;
+	const char *own = catalog_row_key(lookup, &length);
+
+	return compare_key(own, length, key);
+}
+
 bool
-catalog_lookup_find(struct catalog_lookup *lookup, const char *key, struct catalog_entry *entry)
+catalog_lookup_find(struct catalog_lookup *lookup, const char *key)
 {
 	int steps = 0;
 	int order = 1;
 
-	if (!lookup->positioned || (lookup->has_ahead && strcmp(lookup->ahead.object.key, key) > 0))
+	if (!lookup->positioned || (lookup->is_ahead && compare_row(lookup, key) > 0))
 	{
 		/* Behind the last row nothing follows, and a row further on says that this key is not there. */
-		if (lookup->has_ahead)
+		if (lookup->is_ahead)
 			return false;
-		catalog_lookup_seek(lookup, key, NULL);
+		catalog_lookup_seek(lookup, key);
 	}
-	while (lookup->has_ahead || fetch_ahead(lookup))
+	while (lookup->is_ahead || fetch(lookup))
 	{
-		order = strcmp(lookup->ahead.object.key, key);
+		order = compare_row(lookup, key);
 		if (order >= 0)
 			break;
-		lookup->has_ahead = false;
+		lookup->is_ahead = false;
 		if (++steps == STEPS_BEFORE_SEEK)
-			catalog_lookup_seek(lookup, key, NULL);
+			catalog_lookup_seek(lookup, key);
 	}
-	if (!lookup->has_ahead || order != 0)
-		return false;
-	*entry = lookup->ahead;
-	return true;
+	return lookup->is_ahead && order == 0;
+}
+
+/* --- the row --- */
+
+/* A text as a value of its own, in the row's memory where it is not so already. */
+static Datum
+whole_text(struct catalog_lookup *lookup, Datum value)
+{
+	struct varlena *stored = (struct varlena *) DatumGetPointer(value);
+	MemoryContext old;
+
+	if (!VARATT_IS_EXTERNAL(stored) && !VARATT_IS_COMPRESSED(stored))
+		return value;
+	old = MemoryContextSwitchTo(lookup->row_context);
+	value = PointerGetDatum(PG_DETOAST_DATUM_PACKED(value));
+	MemoryContextSwitchTo(old);
+	return value;
+}
+
+static bool
+column_is_text(int column)
+{
+	return column != CATALOG_STUDY_DATE && column != CATALOG_SIZE && column != CATALOG_LAST_MODIFIED;
+}
+
+Datum
+catalog_row_value(struct catalog_lookup *lookup, int column, bool *isnull)
+{
+	Datum value = slot_getattr(lookup->slot, lookup->columns[column], isnull);
+
+	return *isnull || !column_is_text(column) ? value : whole_text(lookup, value);
+}
+
+const char *
+catalog_row_key(struct catalog_lookup *lookup, int *length)
+{
+	bool isnull;
+	text *key = (text *) DatumGetPointer(catalog_row_value(lookup, CATALOG_KEY, &isnull));
+
+	*length = VARSIZE_ANY_EXHDR(key);
+	return VARDATA_ANY(key);
+}
+
+/* The first letter of ok, damaged, or failed. */
+static char
+state_letter(struct catalog_lookup *lookup)
+{
+	bool isnull;
+	text *state = (text *) DatumGetPointer(slot_getattr(lookup->slot, lookup->state, &isnull));
+
+	return VARSIZE_ANY_EXHDR(state) > 0 ? *VARDATA_ANY(state) : '\0';
 }
 
 bool
-catalog_lookup_header(struct catalog_lookup *lookup, struct dicom_window *window)
+catalog_row_is_whole(struct catalog_lookup *lookup)
+{
+	return state_letter(lookup) == 'o';
+}
+
+bool
+catalog_row_is_read(struct catalog_lookup *lookup)
+{
+	return state_letter(lookup) != 'f';
+}
+
+bool
+catalog_row_values_cut(struct catalog_lookup *lookup)
 {
 	bool isnull;
-	Datum value = column_value(lookup, lookup->header, &isnull);
-	bytea *header;
-	bool filled;
+
+	return DatumGetBool(slot_getattr(lookup->slot, lookup->values_cut, &isnull));
+}
+
+/* A text as UTF-8 with a NUL behind it, in the row's memory; NULL for NULL. */
+static const char *
+column_text(struct catalog_lookup *lookup, int column)
+{
+	bool isnull;
+	Datum value = catalog_row_value(lookup, column, &isnull);
+
+	return isnull ? NULL : text_to_utf8(TextDatumGetCString(value));
+}
+
+void
+catalog_row_object(struct catalog_lookup *lookup, struct store_object *object)
+{
+	MemoryContext old = MemoryContextSwitchTo(lookup->row_context);
+	bool isnull;
+	Datum value;
+
+	object->key = column_text(lookup, CATALOG_KEY);
+	object->etag = column_text(lookup, CATALOG_ETAG);
+	object->storage_class = column_text(lookup, CATALOG_STORAGE_CLASS);
+	value = catalog_row_value(lookup, CATALOG_SIZE, &isnull);
+	object->size = isnull ? STORE_SIZE_UNKNOWN : (uint64) DatumGetInt64(value);
+	value = catalog_row_value(lookup, CATALOG_LAST_MODIFIED, &isnull);
+	object->last_modified = isnull ? 0
+								   : DatumGetTimestampTz(value) +
+										 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	MemoryContextSwitchTo(old);
+}
+
+bool
+catalog_row_header(struct catalog_lookup *lookup, struct dicom_window *window)
+{
+	bool isnull;
+	Datum value = slot_getattr(lookup->slot, lookup->header, &isnull);
+	MemoryContext old;
+	const uint8 *header;
+	size_t length;
 
 	if (isnull)
 		return false;
-	header = DatumGetByteaPP(value);
-	filled = header_unpack((const uint8_t *) VARDATA_ANY(header), VARSIZE_ANY_EXHDR(header), window);
-	if ((Pointer) header != DatumGetPointer(value))
-		pfree(header);
-	return filled;
+	old = MemoryContextSwitchTo(lookup->context);
+	if (lookup->headers == NULL)
+		lookup->headers = long_values_open(lookup->objects, lookup->snapshot);
+	MemoryContextSwitchTo(lookup->row_context);
+	header = long_values_fetch(lookup->headers, value, &length);
+	MemoryContextSwitchTo(old);
+	return header_unpack(header, length, window);
 }

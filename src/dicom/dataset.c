@@ -140,6 +140,7 @@ dicom_dataset_close(struct dicom_dataset *dataset, bool keep)
 	{
 		inflate_close(reading);
 		wanted_close(reading);
+		privates_close(reading);
 	}
 	memset(dataset, 0, sizeof(*dataset));
 	if (keep)
@@ -182,8 +183,7 @@ bounds_of(const struct dicom_dataset *dataset, uint32_t item, uint32_t *first, u
 		*end = dataset->count;
 }
 
-/* The last element with a tag among those of one item. */
-static const struct dicom_element *
+const struct dicom_element *
 find_among(const struct dicom_dataset *dataset, uint32_t item, uint32_t tag)
 {
 	const struct dicom_element *found = NULL;
@@ -202,76 +202,15 @@ dicom_dataset_find(const struct dicom_dataset *dataset, uint32_t tag)
 	return find_among(dataset, NO_ELEMENT, tag);
 }
 
-/* The name that a private creator holds, without the blanks around it; NULL where it holds none. */
-static const char *
-creator_name(const struct dicom_dataset *dataset, const struct dicom_element *element, uint32_t *length)
-{
-	const char *name = (const char *) dicom_dataset_value(dataset, element, length);
-
-	if (!name)
-		*length = 0;
-	while (*length > 0 && (name[*length - 1] == ' ' || name[*length - 1] == '\0'))
-		--*length;
-	while (*length > 0 && *name == ' ')
-	{
-		name++;
-		--*length;
-	}
-	return *length > 0 ? name : NULL;
-}
-
-/* The name of the creator that reserves the block of a private tag: PS3.5 §7.8.1. */
-static const char *
-find_creator(const struct dicom_dataset *dataset, uint32_t tag, uint32_t item, uint32_t *length)
-{
-	const struct dicom_element *element;
-
-	*length = 0;
-	if (!(tag >> 16 & 1) || (tag & 0xFFFF) < 0x1000)
-		return NULL;
-	element = find_among(dataset, item, (tag & 0xFFFF0000) | (tag >> 8 & 0xFF));
-	return element ? creator_name(dataset, element, length) : NULL;
-}
-
-void
-note_creator(const struct dicom_dataset *dataset, const struct dicom_element *element, const char *creator,
-			 uint8_t *blocks)
-{
-	uint8_t bit = 1 << (element->tag & 7);
-	uint32_t length;
-	const char *name = creator_name(dataset, element, &length);
-
-	if (name && length == strlen(creator) && memcmp(name, creator, length) == 0)
-		blocks[element->tag >> 3 & 31] |= bit;
-	else
-		blocks[element->tag >> 3 & 31] &= ~bit;
-}
-
-const char *
-dicom_dataset_private_creator(const struct dicom_dataset *dataset, const struct dicom_element *element,
-							  uint32_t *length)
-{
-	return find_creator(dataset, element->tag, element->parent, length);
-}
-
 const struct dicom_element *
 dicom_dataset_find_in(const struct dicom_dataset *dataset, const struct dicom_element *item, uint32_t tag,
 					  const char *creator)
 {
 	uint32_t place = item ? (uint32_t) (item - dataset->elements) : NO_ELEMENT;
-	const struct dicom_element *found = NULL;
-	uint8_t blocks[32] = {0};
-	uint32_t first, i, end;
+	uint32_t first, end;
 
 	if (!creator)
 		return find_among(dataset, place, tag);
 	bounds_of(dataset, place, &first, &end);
-	for (i = first; i < end; i = dataset->elements[i].next)
-		if (dataset->elements[i].tag >> 16 == tag >> 16 && is_private_creator(dataset->elements[i].tag))
-			note_creator(dataset, &dataset->elements[i], creator, blocks);
-	for (i = first; i < end; i = dataset->elements[i].next)
-		if ((dataset->elements[i].tag & 0xFFFF00FF) == (tag & 0xFFFF00FF) &&
-			is_noted(blocks, dataset->elements[i].tag))
-			found = &dataset->elements[i];
-	return found;
+	return find_private(dataset, place, first, end, tag & 0xFFFF00FF, creator);
 }

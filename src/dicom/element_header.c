@@ -8,16 +8,7 @@
  */
 #include "parser.h"
 
-#define LETTER_INDEX(a, b) (((a) - 'A') * 26 + ((b) - 'A'))
-
-enum length_form
-{
-	FORM_UNKNOWN,
-	FORM_SHORT, /* 16 bits behind the letters */
-	FORM_LONG   /* 32 bits behind the letters and two reserved bytes */
-};
-
-static const uint8_t length_forms[26 * 26] = {
+const uint8_t length_forms[26 * 26] = {
 	[LETTER_INDEX('A', 'E')] = FORM_SHORT, [LETTER_INDEX('A', 'S')] = FORM_SHORT,
 	[LETTER_INDEX('A', 'T')] = FORM_SHORT, [LETTER_INDEX('C', 'S')] = FORM_SHORT,
 	[LETTER_INDEX('D', 'A')] = FORM_SHORT, [LETTER_INDEX('D', 'S')] = FORM_SHORT,
@@ -36,19 +27,6 @@ static const uint8_t length_forms[26 * 26] = {
 	[LETTER_INDEX('U', 'N')] = FORM_LONG,  [LETTER_INDEX('U', 'R')] = FORM_LONG,
 	[LETTER_INDEX('U', 'T')] = FORM_LONG,  [LETTER_INDEX('U', 'V')] = FORM_LONG,
 };
-
-static inline bool
-is_capital(uint8_t c)
-{
-	return c >= 'A' && c <= 'Z';
-}
-
-static inline enum length_form
-length_form(uint8_t a, uint8_t b)
-{
-	return is_capital(a) && is_capital(b) ? (enum length_form) length_forms[LETTER_INDEX(a, b)]
-										  : FORM_UNKNOWN;
-}
 
 bool
 vr_is_known(uint16_t vr)

@@ -47,6 +47,7 @@ dicom_error_is_of_file(enum dicom_error_code code)
 		case DICOM_ERROR_NOT_DICOM:
 		case DICOM_ERROR_MALFORMED:
 		case DICOM_ERROR_LIMIT:
+		case DICOM_ERROR_DECODER:
 		case DICOM_ERROR_ARCHIVED:
 			return true;
 		default:

@@ -317,8 +317,10 @@ read_data(struct dicom_reading *reading)
 {
 	while (reading->phase == PHASE_DATA)
 	{
-		enum dicom_status status = step(reading, 0);
+		enum dicom_status status;
 
+		skim(reading);
+		status = step(reading, 0);
 		if (status != DICOM_OK)
 			return status;
 	}

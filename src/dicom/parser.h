@@ -3,8 +3,8 @@
  *	  Private to the reading of data sets: its state between two calls, and what its files share.
  *
  * dataset.c opens, reads and closes; source.c and inflate.c provide bytes; meta.c reads what stands in front of the data
- * set; element_header.c one header; wanted.c says what to keep, frame.c keeps it; parser.c steps over elements,
- * sequence.c over sequences, items and fragments.
+ * set; element_header.c one header; wanted.c says what to keep, frame.c keeps it; parser.c steps over elements, sequence.c
+ * over sequences, items and fragments; skim.c passes over what nobody wants; private.c knows whose private elements are.
  *
  * The parser is a machine of small steps. A step first gathers all the bytes that it decides on, then changes the
  * state; when bytes are missing it returns DICOM_NEED having changed nothing, and the same step runs again once they
@@ -114,6 +114,10 @@ struct dicom_reading
 	size_t inflated_length;
 	size_t inflated_capacity;
 
+	struct private_element *privates; /* of a large data set, once one was asked for */
+	uint32_t private_count;
+	uint32_t privates_upto; /* elements that it knows of */
+
 	int depth; /* of the frame that is being read; frames[0] is the data set */
 	struct frame frames[2 * DICOM_MAX_DEPTH + 2];
 };
@@ -190,6 +194,20 @@ extern void inflate_close(struct dicom_reading *reading);
 
 /* dataset.c */
 
+/* The last element with a tag among those of one item, NO_ELEMENT for the top level. */
+extern const struct dicom_element *find_among(const struct dicom_dataset *dataset, uint32_t item,
+											  uint32_t tag);
+
+/* private.c */
+
+/* What dicom_dataset_close() must free. */
+extern void privates_close(struct dicom_reading *reading);
+
+/* The last element of a group << 16 | low byte in any block that a creator reserves, among the places [first, end) of one item. */
+extern const struct dicom_element *find_private(const struct dicom_dataset *dataset, uint32_t item,
+												uint32_t first, uint32_t end, uint32_t name,
+												const char *creator);
+
 static inline bool
 is_private_creator(uint32_t tag)
 {
@@ -207,6 +225,30 @@ is_noted(const uint8_t *blocks, uint32_t tag)
 }
 
 /* element_header.c */
+
+enum length_form
+{
+	FORM_UNKNOWN,
+	FORM_SHORT, /* 16 bits behind the letters */
+	FORM_LONG   /* 32 bits behind the letters and two reserved bytes */
+};
+
+#define LETTER_INDEX(a, b) (((a) - 'A') * 26 + ((b) - 'A'))
+
+extern const uint8_t length_forms[26 * 26];
+
+static inline bool
+is_capital(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
+static inline enum length_form
+length_form(uint8_t a, uint8_t b)
+{
+	return is_capital(a) && is_capital(b) ? (enum length_form) length_forms[LETTER_INDEX(a, b)]
+										  : FORM_UNKNOWN;
+}
 
 /* True for two letters that PS3.5 §6.2 knows. */
 extern bool vr_is_known(uint16_t vr);
@@ -237,6 +279,11 @@ extern void wanted_close(struct dicom_reading *reading);
 
 /* Whether a top-level element is kept; *named where it is asked for by its tag, so that its length does not matter. */
 extern bool is_wanted(struct dicom_reading *reading, uint32_t tag, uint8_t flags, bool *named);
+
+/* skim.c */
+
+/* Passes over plain elements that nobody wants, as so many steps would. */
+extern void skim(struct dicom_reading *reading);
 
 /* frame.c */
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dictionary.h"
+#include "hex.h"
 #include "path.h"
 
 #define LONGEST_KEYWORD 64
@@ -30,18 +31,6 @@ skip_blanks(struct cursor *cursor)
 {
 	while (take(cursor, ' '))
 		;
-}
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 /* Between `least` and `most` hexadecimal digits. */

@@ -273,6 +273,11 @@ explain_counters(struct scan *scan, ExplainState *es)
 
 	if (statistics == NULL)
 		return;
+	if (scan_catalog_index(scan))
+	{
+		ExplainPropertyText("Catalog Index", scan_catalog_index(scan), es);
+		ExplainPropertyInteger("Catalog Rows Read", NULL, counters->catalog_rows, es);
+	}
 	ExplainPropertyInteger("Objects Listed", NULL, statistics->objects_listed, es);
 	explain_count(es, "Objects Pruned", counters->pruned);
 	explain_count(es, "Objects From Catalog", counters->from_catalog);

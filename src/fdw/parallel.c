@@ -28,6 +28,7 @@ struct worker_totals
 struct parallel_state
 {
 	pg_atomic_uint64 bad_files;
+	pg_atomic_uint64 next_block;
 	uint64 listed; /* objects that the leader has merged already */
 	int worker_count;
 	struct worker_totals workers[FLEXIBLE_ARRAY_MEMBER];
@@ -59,6 +60,7 @@ open_segment(dsm_segment *segment, int workers)
 		workers = parallel->state->worker_count;
 	parallel->share.listing = (struct shared_listing *) (address + state_size(workers));
 	parallel->share.bad_files = &parallel->state->bad_files;
+	parallel->share.next_block = &parallel->state->next_block;
 	return parallel;
 }
 
@@ -70,6 +72,7 @@ create_segment(int workers)
 
 	memset(parallel->state, 0, state_size(workers));
 	pg_atomic_init_u64(&parallel->state->bad_files, 0);
+	pg_atomic_init_u64(&parallel->state->next_block, 0);
 	parallel->state->worker_count = workers;
 	shared_listing_initialize(parallel->share.listing);
 	return parallel;
@@ -203,8 +206,10 @@ parallel_reinitialize(ForeignScanState *node, ParallelContext *context, void *co
 	struct execution *execution = node->fdw_state;
 
 	execution->started = false;
-	if (execution->parallel)
-		shared_listing_restart(execution->parallel->share.listing);
+	if (execution->parallel == NULL)
+		return;
+	shared_listing_restart(execution->parallel->share.listing);
+	pg_atomic_write_u64(&execution->parallel->state->next_block, 0);
 }
 
 void

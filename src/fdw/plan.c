@@ -32,9 +32,14 @@
 /* Without ANALYZE nothing is known of a bucket. */
 #define DEFAULT_OBJECTS 10000
 
-/* In units of cpu_tuple_cost: what an object costs to list, and to open. */
+/*
+ * In units of cpu_tuple_cost: what an object costs to list, to be read out of the catalog, and to open. High enough for
+ * workers to be worth their start, low enough for a scan of 100,000 files not to be compiled (jit_above_cost), which costs
+ * memory and gains nothing.
+ */
 #define LISTED_OBJECT_COST  1.0
-#define LOCAL_HEADER_COST   100.0
+#define CATALOG_HEADER_COST 40.0
+#define LOCAL_HEADER_COST   60.0
 #define REMOTE_HEADER_COST  1000.0
 #define REMOTE_STARTUP_COST 1000.0
 
@@ -164,34 +169,41 @@ struct relation_plan
 	int prune_count;
 	bool remote;
 	bool of_listing;
+	bool of_values; /* no more is asked for than the catalog has in columns of its own */
 	bool fresh;     /* by its option, scans may trust the catalog */
 	double objects; /* by the catalog; -1: it does not know */
 };
 
-static bool
-reads_only_listing(struct relation_plan *plan, Relation relation, Bitmapset *used)
+/* Resolves the columns that are used; returns how many, or -1 for a whole row. */
+static int
+resolve_used(const struct relation_plan *plan, Relation relation, Bitmapset *used, struct column *columns)
 {
-	struct column column;
+	int count = 0;
 	int attnum = -1;
 
-	if (plan->table.entity != ENTITY_FILES)
-		return false;
 	while ((attnum = bms_next_member(used, attnum)) >= 0)
 	{
 		AttrNumber number = attnum + FirstLowInvalidHeapAttributeNumber;
-		Form_pg_attribute attribute;
 
 		if (number == 0)
-			return false;
-		if (number < 0)
-			continue;
-		attribute = TupleDescAttr(RelationGetDescr(relation), number - 1);
-		column_resolve(&column, plan->table.entity, attribute,
-					   GetForeignColumnOptions(RelationGetRelid(relation), number));
-		if (!column_is_of_listing(column.kind))
-			return false;
+			return -1;
+		if (number > 0)
+			column_resolve(&columns[count++], plan->table.entity,
+						   TupleDescAttr(RelationGetDescr(relation), number - 1),
+						   GetForeignColumnOptions(RelationGetRelid(relation), number));
 	}
-	return true;
+	return count;
+}
+
+/* How far the objects must be looked into. */
+static void
+find_depth(struct relation_plan *plan, Relation relation, Bitmapset *used)
+{
+	struct column *columns = palloc0((RelationGetDescr(relation)->natts + 1) * sizeof(*columns));
+	int count = resolve_used(plan, relation, used, columns);
+
+	plan->of_listing = count >= 0 && selection_is_of_listing(plan->table.entity, columns, count);
+	plan->of_values = count >= 0 && selection_is_of_values(plan->table.entity, columns, count);
 }
 
 static Bitmapset *
@@ -204,6 +216,17 @@ used_attributes(RelOptInfo *rel)
 	foreach (cell, rel->baserestrictinfo)
 		pull_varattnos((Node *) ((RestrictInfo *) lfirst(cell))->clause, rel->relid, &used);
 	return used;
+}
+
+/* Before any ANALYZE. */
+static double
+guess_rows(const struct relation_plan *plan)
+{
+	double objects = plan->objects >= 0 ? Max(plan->objects, 1) : DEFAULT_OBJECTS;
+
+	if (entity_is_distinct(plan->table.entity))
+		return Max(objects / 100.0, 1);
+	return plan->table.entity == ENTITY_ELEMENTS ? objects * 100.0 : objects;
 }
 
 void
@@ -219,13 +242,11 @@ plan_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	plan->remote = strncmp(server_location(plan->table.server), "s3:", 3) == 0;
 	plan->fresh = table_freshness(&plan->table) > 0;
 	plan->objects = catalog_object_count(plan->table.server);
-	plan->of_listing = reads_only_listing(plan, relation, used_attributes(rel));
+	find_depth(plan, relation, used_attributes(rel));
 	table_close(relation, NoLock);
 	rel->fdw_private = plan;
 	if (rel->tuples <= 0)
-		rel->tuples = entity_is_distinct(plan->table.entity)  ? DEFAULT_OBJECTS / 100.0
-					  : plan->table.entity == ENTITY_ELEMENTS ? DEFAULT_OBJECTS * 100.0
-															  : DEFAULT_OBJECTS;
+		rel->tuples = guess_rows(plan);
 	set_baserel_size_estimates(root, rel);
 }
 
@@ -245,9 +266,14 @@ static void
 estimate_cost(RelOptInfo *rel, double objects, double rows, Cost *startup, Cost *total)
 {
 	struct relation_plan *plan = rel->fdw_private;
-	double header = plan->of_listing ? 0 : plan->remote ? REMOTE_HEADER_COST : LOCAL_HEADER_COST;
+	bool waits = plan->remote && !plan->fresh;
+	double header = plan->remote ? REMOTE_HEADER_COST : LOCAL_HEADER_COST;
 
-	*startup = rel->baserestrictcost.startup + (plan->remote ? REMOTE_STARTUP_COST * cpu_tuple_cost : 0);
+	if (plan->objects >= 0)
+		header = CATALOG_HEADER_COST; /* of what has not changed since */
+	if (plan->of_listing || (plan->fresh && plan->of_values))
+		header = 0;
+	*startup = rel->baserestrictcost.startup + (waits ? REMOTE_STARTUP_COST * cpu_tuple_cost : 0);
 	*total = *startup + objects * (LISTED_OBJECT_COST + header) * cpu_tuple_cost +
 			 rows * (cpu_tuple_cost + rel->baserestrictcost.per_tuple);
 }
@@ -359,19 +385,23 @@ participants(int workers)
 	return workers + (parallel_leader_participation && leader > 0 ? leader : 0);
 }
 
-/* All participants share one listing, and read its objects side by side. Where only a listing is read, that would be slower. */
+/*
+ * All participants share one listing, or go through the catalog side by side, and share its objects. Where these are not looked
+ * into, that would be slower.
+ */
 static void
 add_shared_path(PlannerInfo *root, RelOptInfo *rel)
 {
 	struct relation_plan *plan = rel->fdw_private;
 	double objects = pruned_objects(root, rel, rel->baserestrictinfo);
-	int workers = choose_workers(objects, plan->remote);
+	int workers = choose_workers(objects, plan->remote && !plan->fresh);
 	double divisor = participants(workers);
 	double rows = clamp_row_est(rel->rows / divisor);
 	Cost startup, total, listing;
 	ForeignPath *path;
 
-	if (workers == 0 || plan->of_listing || entity_is_distinct(plan->table.entity))
+	if (workers == 0 || plan->of_listing || (plan->fresh && plan->of_values) ||
+		entity_is_distinct(plan->table.entity))
 		return;
 	estimate_cost(rel, objects, rel->rows, &startup, &total);
 	listing = objects * LISTED_OBJECT_COST * cpu_tuple_cost;
@@ -461,11 +491,8 @@ add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel)
 void
 plan_rel_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 {
-	struct relation_plan *plan = rel->fdw_private;
-
 	add_plain_path(root, rel);
-	/* A fresh catalog is read by one process faster than workers start. */
-	if (!plan->fresh && rel->consider_parallel && bms_is_empty(rel->lateral_relids))
+	if (rel->consider_parallel && bms_is_empty(rel->lateral_relids))
 		add_shared_path(root, rel);
 	add_parameterized_paths(root, rel);
 }

@@ -29,7 +29,9 @@ struct scan
 	MemoryContext row_context;    /* of one row */
 	bool of_listing;              /* no object is opened */
 	bool of_values;               /* a fresh catalog has all columns, so that no header is looked at */
+	int *catalog_columns;         /* of_values: where, for each of request.columns */
 	bool raise_errors;
+	bool be_silent;
 	bool raise_bad_values;
 	int reject_limit; /* 0: none */
 	struct dicom_selection selection;
@@ -58,6 +60,7 @@ struct scan
 
 	struct column_scratch scratch;
 	struct scan_counters counters;
+	uint64 merged_catalog_rows;         /* of other participants */
 	struct store_statistics merged;     /* of other participants */
 	struct store_statistics statistics; /* of all */
 	bool has_merged;
@@ -94,8 +97,10 @@ static void
 read_options(struct scan *scan)
 {
 	List *options = scan->request.options;
+	int on_error = option_word(options, "on_error", option_on_error_words, 0);
 
-	scan->raise_errors = option_word(options, "on_error", option_on_error_words, 0) == 1;
+	scan->raise_errors = on_error == 1;
+	scan->be_silent = on_error == 2;
 	scan->raise_bad_values = option_word(options, "on_bad_value", option_on_bad_value_words, 0) == 1;
 	scan->reject_limit = option_integer(options, "reject_limit", 0);
 }
@@ -107,6 +112,7 @@ scan_open(const struct scan_request *request, MemoryContext parent)
 	MemoryContext context = AllocSetContextCreate(store_context, "dicom_fdw scan", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	struct scan *scan = palloc0(sizeof(*scan));
+	int i;
 
 	scan->request = *request;
 	scan->store_context = store_context;
@@ -116,6 +122,9 @@ scan_open(const struct scan_request *request, MemoryContext parent)
 	scan->row_context = AllocSetContextCreate(context, "dicom_fdw row", ALLOCSET_DEFAULT_SIZES);
 	scan->of_listing = selection_is_of_listing(request->entity, request->columns, request->column_count);
 	scan->of_values = selection_is_of_values(request->entity, request->columns, request->column_count);
+	scan->catalog_columns = palloc(request->column_count * sizeof(int));
+	for (i = 0; i < request->column_count; i++)
+		scan->catalog_columns[i] = selection_catalog_column(&request->columns[i]);
 	read_options(scan);
 	selection_build(&scan->selection, request->entity, request->columns, request->column_count,
 					option_bytes(request->server->options, "header_limit", 0));
@@ -176,7 +185,10 @@ run_guarded(struct scan *scan, guarded_step step, struct store_object *object, s
 static bool
 step_known_next(struct scan *scan, struct store_object *object)
 {
-	return known_next(scan->known, object);
+	if ((scan->share.listing && shared_listing_is_stopped(scan->share.listing)) || !known_next(scan->known))
+		return false;
+	known_object(scan->known, object);
+	return true;
 }
 
 /* True where an object is worth reading. */
@@ -265,7 +277,7 @@ start_known(struct scan *scan, const struct key_plan *plan)
 		scan->known = known_open(scan->request.server, scan->request.freshness_ms);
 	scan->known_asked = true;
 	if (scan->known)
-		known_start(scan->known, plan, scan->participant == NULL);
+		known_start(scan->known, plan, scan->share.next_block);
 	MemoryContextSwitchTo(old);
 }
 
@@ -290,14 +302,13 @@ scan_start(struct scan *scan, const struct key_plan *plan, const struct scan_sha
 	scan->draining = false;
 	memset(&scan->share, 0, sizeof(scan->share));
 	if (share)
-	{
 		scan->share = *share;
-		scan->was_shared = true;
-		scan->participant = participant_open(share->listing, scan->store, plan);
-	}
-	else
-		scan->listing = listing_open(scan->store, plan, !scan->of_listing);
+	scan->was_shared |= share != NULL;
 	start_known(scan, plan);
+	if (share && !scan_is_fresh(scan))
+		scan->participant = participant_open(share->listing, scan->store, plan);
+	else if (!scan_is_fresh(scan))
+		scan->listing = listing_open(scan->store, plan, !scan->of_listing);
 	scan->source.next = scan->of_values && scan_is_fresh(scan) ? next_odd_object : next_object;
 	scan->source.fill = scan->known ? fill_object : NULL;
 	scan->source.arg = scan;
@@ -596,61 +607,58 @@ next_element_row(struct scan *scan, Datum *values, bool *nulls)
 }
 
 static void
-fill_row_of_values(struct scan *scan, const struct catalog_entry *entry, Datum *values, bool *nulls)
+fill_row_of_values(struct scan *scan, Datum *values, bool *nulls)
 {
 	int i;
 
 	memset(nulls, true, scan->request.descriptor->natts * sizeof(bool));
 	for (i = 0; i < scan->request.column_count; i++)
 	{
-		const struct column *column = &scan->request.columns[i];
-		int place = column->attnum - 1;
-		int value;
+		int place = scan->request.columns[i].attnum - 1;
+		int column = scan->catalog_columns[i];
 
-		if (column_is_of_listing(column->kind))
-		{
-			values[place] = row_listing_datum(column, &entry->object, &scan->scratch.replaced, &nulls[place]);
-			continue;
-		}
-		value = object_value_of_tag(column->path.steps[0].tag);
-		nulls[place] = value == VALUE_COUNT ? DATE_IS_NOBEGIN(entry->study_date) : entry->text_nulls[value];
-		values[place] = value == VALUE_COUNT ? DateADTGetDatum(entry->study_date) : entry->texts[value];
+		values[place] = known_value(scan->known, column, &nulls[place]);
+		if (column == CATALOG_STUDY_DATE)
+			nulls[place] |= DATE_IS_NOBEGIN(DatumGetDateADT(values[place]));
 	}
 }
 
 /* An object that the catalog cannot answer for is read by itself; false where it gives no row. */
 static bool
-read_odd_object(struct scan *scan, const struct store_object *object, Datum *values, bool *nulls)
+read_odd_object(struct scan *scan, Datum *values, bool *nulls)
 {
+	struct store_object object;
 	struct reader_item *item;
 
-	scan->odd_object = object;
+	known_object(scan->known, &object);
+	if (!step_examine(scan, &object))
+	{
+		scan->counters.pruned++;
+		return false;
+	}
+	scan->odd_object = &object;
 	if (take_item(scan, true, &item) != DICOM_OK || !accept_item(scan, item))
 		return false;
 	fill_row(scan, item, NULL, values, nulls);
 	return true;
 }
 
-/* Rows whose every column is in the catalog itself. */
+/* Rows whose every column is in the catalog itself. The scan's filter on them is left to PostgreSQL. */
 static bool
 next_row_of_values(struct scan *scan, Datum *values, bool *nulls)
 {
-	struct store_object object;
-
-	while (known_next(scan->known, &object))
+	while (known_next(scan->known))
 	{
-		const struct catalog_entry *entry = known_values(scan->known);
-
 		CHECK_FOR_INTERRUPTS();
-		if (!step_examine(scan, &object))
+		if (known_is_excluded(scan->known))
 			scan->counters.pruned++;
-		else if (entry && entry->is_whole)
+		else if (scan->of_listing || known_has_values(scan->known))
 		{
 			scan->counters.from_catalog++;
-			fill_row_of_values(scan, entry, values, nulls);
+			fill_row_of_values(scan, values, nulls);
 			return true;
 		}
-		else if (read_odd_object(scan, &object, values, nulls))
+		else if (read_odd_object(scan, values, nulls))
 			return true;
 	}
 	return false;
@@ -713,6 +721,8 @@ const struct scan_counters *
 scan_get_counters(struct scan *scan)
 {
 	scan->counters.replaced = scan->scratch.replaced + scan->scratch.values.replaced;
+	if (scan->known && known_index(scan->known))
+		scan->counters.catalog_rows = scan->merged_catalog_rows + known_rows_read(scan->known);
 	if (scan->distinct)
 		scan->counters.spilled = distinct_spilled(scan->distinct);
 	return &scan->counters;
@@ -742,6 +752,8 @@ merge_first(struct scan *scan, char **place, const char *text)
 void
 scan_counters_add(struct scan_counters *sum, const struct scan_counters *more)
 {
+	sum->from_catalog += more->from_catalog;
+	sum->catalog_rows += more->catalog_rows;
 	sum->pruned += more->pruned;
 	sum->opened += more->opened;
 	sum->skipped += more->skipped;
@@ -758,6 +770,7 @@ void
 scan_merge(struct scan *scan, const struct scan_counters *more, const struct store_statistics *statistics)
 {
 	scan_counters_add(&scan->counters, more);
+	scan->merged_catalog_rows += more->catalog_rows;
 	scan->scratch.replaced += more->replaced;
 	merge_first(scan, &scan->counters.first_bad_file, more->first_bad_file);
 	merge_first(scan, &scan->counters.first_bad_value, more->first_bad_value);
@@ -769,6 +782,12 @@ bool
 scan_is_fresh(const struct scan *scan)
 {
 	return scan->known && known_is_fresh(scan->known);
+}
+
+const char *
+scan_catalog_index(const struct scan *scan)
+{
+	return scan->known ? known_index(scan->known) : NULL;
 }
 
 bool
@@ -833,7 +852,7 @@ report_values(struct scan *scan)
 void
 scan_report(struct scan *scan)
 {
-	if (scan->warnings_given)
+	if (scan->warnings_given || scan->be_silent)
 		return;
 	scan->warnings_given = true;
 	if (scan->counters.skipped + scan->counters.damaged > 0 && scan->request.entity != ENTITY_FILES)

@@ -41,18 +41,19 @@ struct scan_request
 
 struct scan_counters
 {
-	uint64 from_catalog;   /* objects that the catalog answered for */
-	uint64 pruned;         /* objects that the filter on the listing passed over */
-	uint64 opened;         /* objects that were read */
-	uint64 skipped;        /* objects that gave no row, because they could not be read */
-	uint64 damaged;        /* objects that were read up to an error */
-	uint64 vanished;       /* objects that were gone between listing and reading */
-	uint64 without_key;    /* objects in which the entity's key is empty */
-	uint64 duplicates;     /* objects whose entity was seen before */
-	uint64 spilled;        /* rows that went through a temporary file */
-	uint64 bad_values;     /* values that did not fit their columns */
-	uint64 replaced;       /* characters that could not be converted */
-	char *first_bad_file;  /* key */
+	uint64 from_catalog;  /* objects that the catalog answered for */
+	uint64 catalog_rows;  /* rows of the catalog that were read to find them, where it says which there are */
+	uint64 pruned;        /* objects that the filter on the listing passed over */
+	uint64 opened;        /* objects that were read */
+	uint64 skipped;       /* objects that gave no row, because they could not be read */
+	uint64 damaged;       /* objects that were read up to an error */
+	uint64 vanished;      /* objects that were gone between listing and reading */
+	uint64 without_key;   /* objects in which the entity's key is empty */
+	uint64 duplicates;    /* objects whose entity was seen before */
+	uint64 spilled;       /* rows that went through a temporary file */
+	uint64 bad_values;    /* values that did not fit their columns */
+	uint64 replaced;      /* characters that could not be converted */
+	char *first_bad_file; /* key */
 	char *first_bad_value; /* column and key */
 };
 
@@ -60,7 +61,8 @@ struct scan_counters
 struct scan_share
 {
 	struct shared_listing *listing;
-	pg_atomic_uint64 *bad_files; /* skipped or damaged */
+	pg_atomic_uint64 *bad_files;  /* skipped or damaged */
+	pg_atomic_uint64 *next_block; /* of objects, where the catalog alone says which there are; see known.h */
 };
 
 enum scan_result
@@ -108,8 +110,12 @@ extern void scan_merge(struct scan *scan, const struct scan_counters *counters,
 extern const struct scan_counters *scan_get_counters(struct scan *scan);
 extern const struct store_statistics *
 scan_get_statistics(struct scan *scan); /* NULL before the first request */
+
 /* True where the catalog alone says which objects there are. */
 extern bool scan_is_fresh(const struct scan *scan);
+
+/* The index of the catalog that led to them last; NULL: none. */
+extern const char *scan_catalog_index(const struct scan *scan);
 extern bool scan_opens_files(const struct scan *scan);
 
 /* The highest top-level tag that headers are read for; 0: no header, UINT32_MAX: the whole header. */

@@ -6,7 +6,7 @@
 
 #include "catalog/pg_type.h"
 
-#include "../catalog/values.h"
+#include "../catalog/lookup.h"
 #include "selection.h"
 
 /* In the order in which their texts make up the key. */
@@ -66,17 +66,38 @@ selection_is_of_listing(enum entity_kind entity, const struct column *columns, i
 	return entity == ENTITY_FILES;
 }
 
-static bool
-is_in_catalog(const struct column *column)
+static int
+listing_column(enum column_kind kind)
+{
+	switch (kind)
+	{
+		case COLUMN_KEY:
+			return CATALOG_KEY;
+		case COLUMN_SIZE:
+			return CATALOG_SIZE;
+		case COLUMN_ETAG:
+			return CATALOG_ETAG;
+		case COLUMN_LAST_MODIFIED:
+			return CATALOG_LAST_MODIFIED;
+		default:
+			return CATALOG_STORAGE_CLASS;
+	}
+}
+
+/* Values are handed on as they are, so the column must be of the very type. */
+int
+selection_catalog_column(const struct column *column)
 {
 	int value;
 
 	if (column_is_of_listing(column->kind))
-		return true;
+		return column->type == VARCHAROID ? -1 : listing_column(column->kind);
 	if (column->kind != COLUMN_ELEMENT || column->path.count != 1 || column->path.steps[0].creator[0])
-		return false;
+		return -1;
 	value = object_value_of_tag(column->path.steps[0].tag);
-	return value == VALUE_COUNT ? column->type == DATEOID : value >= 0 && column->type == TEXTOID;
+	if (value < 0 || column->type != (value == CATALOG_STUDY_DATE ? DATEOID : TEXTOID))
+		return -1;
+	return value;
 }
 
 bool
@@ -85,7 +106,7 @@ selection_is_of_values(enum entity_kind entity, const struct column *columns, in
 	int i;
 
 	for (i = 0; i < count; i++)
-		if (!is_in_catalog(&columns[i]))
+		if (selection_catalog_column(&columns[i]) < 0)
 			return false;
 	return entity == ENTITY_IMAGES || entity == ENTITY_FILES;
 }

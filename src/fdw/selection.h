@@ -14,6 +14,9 @@ extern bool entity_is_distinct(enum entity_kind entity);
 /* True where no column needs more than a listing. */
 extern bool selection_is_of_listing(enum entity_kind entity, const struct column *columns, int count);
 
+/* The column of the catalog that holds what a column asks for, as it stands: an enum catalog_column or object_value; -1: none. */
+extern int selection_catalog_column(const struct column *column);
+
 /* True where the catalog's own columns hold all that is asked for; of entities with one row per object. */
 extern bool selection_is_of_values(enum entity_kind entity, const struct column *columns, int count);
 

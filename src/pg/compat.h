@@ -127,4 +127,22 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
+/* Has `request` called when shared memory may be asked for: once, by a library that is loaded at the server's start. */
+extern void request_shared_memory(void (*request)(void));
+
+#include "tcop/pquery.h"
+#if PG_VERSION_NUM >= 180000
+#define run_portal(portal) PortalRun(portal, FETCH_ALL, true, None_Receiver, None_Receiver, NULL)
+#else
+#define run_portal(portal) PortalRun(portal, FETCH_ALL, true, true, None_Receiver, None_Receiver, NULL)
+#endif
+
+/* A statement without parameters. */
+#include "tcop/tcopprot.h"
+#if PG_VERSION_NUM >= 150000
+#define analyze_statement(parsed, text) pg_analyze_and_rewrite_fixedparams(parsed, text, NULL, 0, NULL)
+#else
+#define analyze_statement(parsed, text) pg_analyze_and_rewrite(parsed, text, NULL, 0, NULL)
+#endif
+
 #endif

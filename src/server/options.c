@@ -22,7 +22,7 @@
 #include "key_format.h"
 #include "options.h"
 
-const char *const option_on_error_words[] = {"skip", "error", NULL};
+const char *const option_on_error_words[] = {"skip", "error", "ignore", NULL};
 const char *const option_on_bad_value_words[] = {"null", "error", NULL};
 const char *const option_credentials_words[] = {"auto",     "mapping",   "environment", "profile",
 												"instance", "anonymous", NULL};

@@ -24,7 +24,9 @@
 #define FILE_MAX_PATH    4096
 #define FILE_MAX_KEY     4096
 #define FILE_ETAG_LENGTH 52            /* three numbers of 16 digits, two dashes, NUL */
-#define FILE_TEMPORARY   ".dicom_fdw-" /* what the name of a file being written begins with */
+#define FILE_TEMPORARY        ".dicom_fdw-" /* what the name of a file being written begins with ... */
+#define FILE_TEMPORARY_DIGITS 16            /* ... and how many hexadecimal digits follow */
+#define FILE_SWEPT            64
 
 struct file_read;
 
@@ -37,6 +39,12 @@ struct file_store
 	struct file_read *spare; /* a closed read, for the next one */
 	int last;                /* descriptor of the file read last, -1: none */
 	char last_key[FILE_MAX_KEY + 1];
+	struct
+	{
+		dev_t device;
+		ino_t inode;
+	} swept[FILE_SWEPT]; /* directories that were swept last, a ring */
+	int next_swept;
 	char head_key[FILE_MAX_KEY + 1]; /* strings of the last store_head() */
 	char head_etag[FILE_ETAG_LENGTH];
 };
@@ -78,6 +86,12 @@ extern void file_describe(const struct stat *status, const char *key, const char
 /* Asks the host whether to go on. */
 extern enum dicom_status file_check_interrupt(const struct file_store *file, struct dicom_error *error);
 
+/*
+ * Removes what killed writers have left in a directory, the first time that it is asked to in a store. Called in front of a write there,
+ * never by reading.
+ */
+extern void file_sweep(struct file_store *file, int directory);
+
 /* --- the calls of store.h --- */
 
 extern enum dicom_status file_list_open(struct store *store, const struct store_list_request *request,
@@ -91,6 +105,8 @@ extern enum dicom_status file_read_open(struct store *store, const struct store_
 extern enum dicom_status file_read_result(struct store_read *read, size_t *length,
 										  struct store_object *object, struct dicom_error *error);
 extern void file_read_close(struct store_read *read);
+extern enum dicom_status file_open_descriptor(struct store *store, const char *key, int *descriptor,
+											  struct store_object *object, struct dicom_error *error);
 extern void file_read_forget(struct file_store *file); /* frees what is kept between reads */
 
 extern enum dicom_status file_put(struct store *store, const struct store_put_request *request,

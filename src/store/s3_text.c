@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "../dicom/hex.h"
 #include "s3.h"
 
 /* Days since 1970-01-01 of a date of the Gregorian calendar. */
@@ -100,18 +101,6 @@ s3_strip_etag(char *etag)
 	}
 	memmove(etag, etag + start, length - start);
 	etag[length - start] = '\0';
-}
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 bool

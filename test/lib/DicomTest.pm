@@ -22,7 +22,7 @@ use Time::HiRes qw(sleep);
 our @EXPORT = qw(
 	cluster s3_server fault_proxy canned_server
 	top work_dir corpus run_command spawn_command stop_process read_text write_text wait_until
-	put_directory make_files
+	put_directory make_files private_memory
 );
 
 my %children;     # pid => 1, of what must not outlive the test
@@ -107,6 +107,17 @@ sub stop_process
 	kill $signal || 'TERM', $pid;
 	waitpid $pid, 0 if delete $children{$pid};
 	return;
+}
+
+# KiB of memory that a process has for itself, what is shared not counted; 0 where it is gone.
+sub private_memory
+{
+	my ($pid) = @_;
+	my $status = read_text("/proc/$pid/status");
+	my ($all) = $status =~ /^VmRSS:\s*(\d+)/m;
+	my ($shared) = $status =~ /^RssShmem:\s*(\d+)/m;
+
+	return defined $shared ? $all - $shared : 0;
 }
 
 # Looks every 20 ms whether something holds, at most that long. Returns what it last was.
@@ -367,6 +378,43 @@ sub finish_psql
 	chomp $out;
 	$err =~ s/^psql:\S+: //mg;
 	return ($out, $err, $code);
+}
+
+# The process of the worker of dicom.sync(), if there is one.
+sub sync_worker
+{
+	my ($self) = @_;
+	my ($postmaster) = DicomTest::read_text("$self->{dir}/data/postmaster.pid") =~ /^(\d+)/;
+
+	for my $pid (map { m{/(\d+)/} } glob '/proc/[0-9]*/cmdline')
+	{
+		return $pid if DicomTest::read_text("/proc/$pid/cmdline") =~ /dicom sync/ && DicomTest::read_text("/proc/$pid/status") =~ /^PPid:\s*$postmaster$/m;
+	}
+	return;
+}
+
+# Runs SQL that may take a while, and samples the private memory of its backend, or of what find() returns; returns what came out and the
+# most that was seen, in KiB.
+sub watch_memory
+{
+	my ($self, $sql, $find) = @_;
+	my $session = $self->start_psql("SELECT pg_backend_pid();\n$sql");
+	my ($ended, $pid, $most) = (0, undef, 0);
+
+	$find //= sub { return (DicomTest::read_text("$session->{dir}/out") =~ /^(\d+)\n/)[0] };
+	until ($ended)
+	{
+		$pid ||= $find->();
+		my $now = $pid ? DicomTest::private_memory($pid) : 0;
+		$most = $now if $now > $most;
+		Time::HiRes::sleep(0.01);
+		$ended = waitpid($session->{pid}, POSIX::WNOHANG()) != 0;
+	}
+	delete $children{ $session->{pid} };
+	my $out = DicomTest::read_text("$session->{dir}/out") =~ s/^.*\n//r;
+	die DicomTest::read_text("$session->{dir}/err") . "\nin: $sql\n" if $? != 0;
+	chomp $out;
+	return ($out, $most);
 }
 
 # Runs SQL; returns what came out, what it complained about (SQLSTATE included), and psql's exit code.

@@ -247,9 +247,9 @@ stale();
 
 sub start_slow_sync
 {
-	my ($more) = @_;
+	my ($more, $latency) = @_;
 
-	$proxy->set('latency 20');
+	$proxy->set('latency ' . ($latency // 20));
 	$cluster->query("DELETE FROM dicom.object WHERE key LIKE 'inbox/%'");
 	my $session = $cluster->start_psql("SELECT listed, failed FROM dicom.sync('scans'" . ($more // '') . ")", go_on => 1);
 	wait_until(sub { $cluster->query("SELECT opened FROM dicom.sync_progress WHERE server = 'scans' AND phase = 'comparing'") > 0 });
@@ -294,26 +294,34 @@ $cluster->query("SELECT pg_terminate_backend($pid)");
 ($out, $err) = $cluster->finish_psql($session);
 like($err, qr/57000.*HINT/s, 'a worker that is terminated is an error of the session');
 
-# --- kill -9
+# --- kill -9: ten times of the worker, ten times of the session that waits for it, at any point
 
-my $restarts = 0;
-for my $round (1 .. 6)
+my $log_before = length $cluster->server_log;
+my %killed = (worker => 0, session => 0);
+for my $round (1 .. 20)
 {
-	$session = start_slow_sync();
-	sleep rand 0.6;
-	$pid = eval { $cluster->query($round % 2
-		? "SELECT pid FROM dicom.sync_progress WHERE server = 'scans'"
-		: "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT listed, failed FROM dicom.sync%' AND backend_type = 'client backend' AND pid <> pg_backend_pid()") };
-	kill 'KILL', $pid if $pid;
+	my $who = $round % 2 ? 'worker' : 'session';
+
+	$session = start_slow_sync('', 60);
+	sleep rand 0.8;
+	$pid = $who eq 'worker' ? $cluster->sync_worker
+		: eval { $cluster->query("SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT listed, failed FROM dicom.sync%' AND backend_type = 'client backend' AND pid <> pg_backend_pid()") };
+	$killed{$who} += kill 'KILL', $pid if $pid;
 	$cluster->finish_psql($session);
-	wait_until(sub { ($cluster->psql('SELECT 1'))[0] eq '1' });
+	wait_until(sub { ($cluster->psql('SELECT 1'))[0] eq '1' }) or die "the server does not come back\n";
+	my $doubled = $cluster->query('SELECT count(*) FROM (SELECT server, key FROM dicom.object GROUP BY 1, 2 HAVING count(*) > 1) d');
+	die "round $round: $doubled keys are doubled\n" if $doubled;
 }
+cmp_ok($killed{$_}, '>=', 8, "kill -9 met the $_ in the middle, mostly") for sort keys %killed;
 $proxy->set('');
 is((split /\|/, sync("'scans'"))[0], 1501, 'after kill -9 of workers and sessions a sync goes on');
 equals('scans', 'and the catalog is equal to the bucket, nothing doubled');
-my $crashes = () = $cluster->server_log =~ /terminated by signal 9/g;
-cmp_ok($crashes, '<=', 6, 'no process died but those');
-unlike($cluster->server_log, qr/terminated by signal (?!9\b)|PANIC|TRAP/, 'and none by itself');
+my $log = substr $cluster->server_log, $log_before;
+my $crashes = () = $log =~ /terminated by signal 9/g;
+my $restarts = () = $log =~ /all server processes terminated; reinitializing/g;
+is($crashes, $killed{worker} + $killed{session}, 'no process died but those');
+cmp_ok($restarts, '<=', $crashes, 'the server restarted once for each at most');
+unlike($log, qr/terminated by signal (?!9\b)|PANIC|TRAP/, 'and nothing died by itself');
 is($cluster->query("SELECT count(*) FROM (SELECT key FROM dicom.object GROUP BY server, key HAVING count(*) > 1) d"), 0, 'the primary key holds');
 
 # --- Nothing of a patient is logged

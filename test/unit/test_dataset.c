@@ -173,6 +173,48 @@ UNIT_TEST(dataset_steps_over_long_values)
 	}
 }
 
+/* In little endian it is passed over by the run, in big endian step by step. */
+UNIT_TEST(dataset_passes_over_what_is_unwanted)
+{
+	static const uint32_t tags[] = {0x00080060, 0x00100020, 0x00280010};
+	struct dicom_selection selection = {.tags = tags, .tag_count = 3};
+	int i;
+
+	for (i = 0; i < 4; i++)
+	{
+		struct made made = {.big_endian = i & 1};
+		struct reading reading;
+
+		selection.whole_header = i & 2;
+		MAKE_TEXT(&made, 0x00080008, "CS", "");
+		MAKE_TEXT(&made, 0x00080020, "DA", "20040826");
+		make_header(&made, 0x00080050, "SH", 3);
+		dicom_buffer_append(&made.bytes, "odd", 3);
+		MAKE_TEXT(&made, 0x00080060, "CS", "MR");
+		MAKE_TEXT(&made, 0x00081030, "LO", "study ");
+		make_bytes(&made, 0x00081140, "SQ", "\xFE\xFF\x00\xE0\x00\x00\x00\x00", 8);
+		MAKE_TEXT(&made, 0x00080090, "PN", "out of order");
+		MAKE_TEXT(&made, 0x00100010, "PN", "A^B ");
+		MAKE_TEXT(&made, 0x00100020, "LO", "4711");
+		MAKE_TEXT(&made, 0x00100020, "LO", "4712");
+		make_bytes(&made, 0x00290010, "LO", "ACME", 4);
+		make_bytes(&made, 0x00291010, "UN", "12345678", 8);
+		make_number_element(&made, 0x00280010, "US", 512, 2);
+		make_number_element(&made, 0x00280103, "US", 1, 2);
+		read_made(&reading, &made, &selection, 0);
+		CHECK(reading.status == DICOM_OK);
+		CHECK(has(&reading, 0x00080060, "MR"));
+		CHECK(has(&reading, 0x00100020, "4712"));
+		CHECK(dicom_dataset_find(&reading.dataset, 0x00280010) != NULL);
+		CHECK(dicom_dataset_find(&reading.dataset, 0x00081140) == NULL);
+		CHECK(reading.dataset.warnings[DICOM_WARNING_ORDER] == 2);
+		CHECK(reading.dataset.warnings[DICOM_WARNING_DUPLICATE] == 1);
+		CHECK(reading.dataset.warnings[DICOM_WARNING_ODD_LENGTH] == 1);
+		CHECK(reading.dataset.header_end == reading.window.size);
+		end_reading(&reading);
+	}
+}
+
 UNIT_TEST(dataset_private_by_creator)
 {
 	static const uint32_t tags[] = {0x00290001};
@@ -194,6 +236,68 @@ UNIT_TEST(dataset_private_by_creator)
 	CHECK(dicom_dataset_find(&reading.dataset, 0x00291001) == NULL);
 	CHECK(dicom_dataset_find(&reading.dataset, 0x00291102) == NULL);
 	end_reading(&reading);
+}
+
+static void
+make_private(struct made *made, uint32_t group, uint32_t element, const char *text)
+{
+	make_bytes(made, group << 16 | element, element < 0x1000 ? "LO" : "SH", text, strlen(text));
+}
+
+/* Where the element with this text stands that a creator's name leads to; -1: nowhere, or to another one. */
+static int
+place_of_private(const struct reading *reading, uint32_t name, const char *creator)
+{
+	const struct dicom_element *element = dicom_dataset_find_in(&reading->dataset, NULL, name, creator);
+
+	return element ? (int) (element - reading->dataset.elements) : -1;
+}
+
+/* Large data sets are looked through in another way than small ones, and give the same. */
+UNIT_TEST(dataset_private_in_few_and_many_elements)
+{
+	static const char *const names[] = {"ACME", "OTHER", "LATE", "NOBODY"};
+	static const uint32_t wanted[] = {0x00110001, 0x00110002, 0x00110003, 0x00130001};
+	int places[2][4][4];
+	int many, i, k;
+
+	for (many = 0; many < 2; many++)
+	{
+		struct made made = {.big_endian = false};
+		struct reading reading;
+		uint32_t length;
+
+		make_private(&made, 0x0011, 0x0010, "ACME");
+		make_private(&made, 0x0011, 0x0011, "OTHER ");
+		make_private(&made, 0x0011, 0x0012, " ACME ");
+		make_private(&made, 0x0011, 0x0013, "ACME");
+		make_private(&made, 0x0011, 0x0014, "  ");
+		make_private(&made, 0x0011, 0x1001, "a ");
+		make_private(&made, 0x0011, 0x1102, "b ");
+		make_private(&made, 0x0011, 0x1201, "c ");
+		make_private(&made, 0x0011, 0x1201, "d ");
+		make_private(&made, 0x0011, 0x1302, "e ");
+		make_private(&made, 0x0011, 0x1403, "f ");
+		make_private(&made, 0x0011, 0x0013, "LATE");
+		make_private(&made, 0x0011, 0x1002, "g ");
+		make_private(&made, 0x0013, 0x1001, "h ");
+		for (i = 0; many && i < 400; i++)
+			make_private(&made, 0x0015, 0x1000 + i, "more");
+		read_made(&reading, &made, &everything, 0);
+		CHECK(reading.status == DICOM_OK);
+		for (i = 0; i < 4; i++)
+			for (k = 0; k < 4; k++)
+				places[many][i][k] = place_of_private(&reading, wanted[i], names[k]);
+		CHECK(dicom_dataset_private_creator(&reading.dataset,
+											dicom_dataset_find(&reading.dataset, 0x00111302), &length) &&
+			  length == 4);
+		CHECK(!dicom_dataset_private_creator(&reading.dataset,
+											 dicom_dataset_find(&reading.dataset, 0x00111403), &length));
+		end_reading(&reading);
+	}
+	CHECK(memcmp(places[0], places[1], sizeof(places[0])) == 0);
+	CHECK(places[1][0][0] >= 0 && places[1][1][2] >= 0 && places[1][1][0] > places[1][0][0]);
+	CHECK(places[1][2][0] == -1 && places[1][3][0] == -1 && places[1][0][3] == -1);
 }
 
 UNIT_TEST(dataset_wanted_sequence_is_whole)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/file.h"
@@ -449,6 +450,33 @@ UNIT_TEST(file_store_if_match)
 	close_place(&place);
 }
 
+/* A descriptor is of the object and of nothing outside; what is written unsynced is as whole, and its directories are made. */
+UNIT_TEST(file_store_descriptor)
+{
+	struct store_put_request request = {.key = "a/b/k", .no_sync = true};
+	struct store_object object;
+	struct dicom_error error;
+	struct place place;
+	char bytes[8] = {0};
+	char etag[128];
+	int fd = -1;
+
+	open_place(&place);
+	CHECK(store_put(place.store, &request, "first", 5, etag, &error) == DICOM_OK);
+	CHECK(store_open_descriptor(place.store, "a/b/k", &fd, &object, &error) == DICOM_OK);
+	CHECK(object.size == 5 && strcmp(object.etag, etag) == 0 && strcmp(object.key, "a/b/k") == 0);
+	CHECK(read(fd, bytes, sizeof(bytes)) == 5 && strcmp(bytes, "first") == 0);
+	CHECK(write(fd, "x", 1) < 0);
+	close(fd);
+	run("ln -s ../../../out %s/in/a/b/link", place.root);
+	run("echo secret >%s/out", place.root);
+	CHECK(store_open_descriptor(place.store, "a/b/link", &fd, &object, &error) == DICOM_FAILED);
+	CHECK(store_open_descriptor(place.store, "a/b", &fd, &object, &error) == DICOM_FAILED);
+	CHECK(store_open_descriptor(place.store, "none", &fd, &object, &error) == DICOM_FAILED);
+	CHECK(error.code == DICOM_ERROR_NOT_FOUND);
+	close_place(&place);
+}
+
 UNIT_TEST(file_store_conditional_put)
 {
 	struct store_put_request request = {.key = "d/k", .if_none_match = true};
@@ -507,6 +535,65 @@ UNIT_TEST(file_store_upload_is_invisible)
 	store_upload_close(upload);
 	check_content(&place, "d/k", 0, 64, "abcd");
 	run("test $(find %s/in -type f | wc -l) = 1", place.root);
+	close_place(&place);
+}
+
+static void
+leave(const struct place *place, const char *name, int seconds_ago)
+{
+	struct timespec times[2];
+
+	run("printf x > '%s'", path_of(place, name));
+	clock_gettime(CLOCK_REALTIME, &times[0]);
+	times[0].tv_sec -= seconds_ago;
+	times[1] = times[0];
+	CHECK(utimensat(AT_FDCWD, path_of(place, name), times, 0) == 0);
+}
+
+static bool
+is_there(const struct place *place, const char *name)
+{
+	return access(path_of(place, name), F_OK) == 0;
+}
+
+UNIT_TEST(file_store_sweeps_what_killed_writers_left)
+{
+	struct store_put_request request = {.key = "a/slow"};
+	struct store_upload *upload;
+	struct dicom_error error;
+	struct place place, other;
+
+	open_place(&place);
+	run("mkdir %s/in/a", place.root);
+	leave(&place, "a/.dicom_fdw-0123456789abcdef", 3700);
+	leave(&place, "a/.dicom_fdw-0123456789abcde0", 3000);
+	leave(&place, "a/.dicom_fdw-keep", 3700);
+	leave(&place, "a/.dicom_fdw-0123456789abcdef0", 3700);
+	leave(&place, ".dicom_fdw-0123456789abcdef", 3700);
+	check_listing(&place, "", NULL, NULL, "");
+	CHECK(is_there(&place, "a/.dicom_fdw-0123456789abcdef"));
+	put(&place, "a/new", "1");
+	CHECK(!is_there(&place, "a/.dicom_fdw-0123456789abcdef"));
+	CHECK(is_there(&place, "a/.dicom_fdw-0123456789abcde0"));
+	CHECK(is_there(&place, "a/.dicom_fdw-keep"));
+	CHECK(is_there(&place, "a/.dicom_fdw-0123456789abcdef0"));
+	CHECK(is_there(&place, ".dicom_fdw-0123456789abcdef"));
+	put(&place, "new", "1");
+	CHECK(!is_there(&place, ".dicom_fdw-0123456789abcdef"));
+
+	/* One that is still being written, however long ago the last byte came, is nobody's to remove. */
+	CHECK(store_upload_open(place.store, &request, &upload, &error) == DICOM_OK);
+	run("touch -d '2 hours ago' %s/in/a/.dicom_fdw-*", place.root);
+	other = place;
+	CHECK(store_open(&(struct store_options){.location = place.location}, NULL, &other.store, &error) ==
+		  DICOM_OK);
+	put(&other, "a/new", "2");
+	store_close(other.store);
+	CHECK(!is_there(&place, "a/.dicom_fdw-0123456789abcde0"));
+	CHECK(store_upload_write(upload, "3", 1, &error) == DICOM_OK);
+	CHECK(store_upload_finish(upload, NULL, &error) == DICOM_OK);
+	store_upload_close(upload);
+	CHECK(is_there(&place, "a/slow"));
 	close_place(&place);
 }
 
