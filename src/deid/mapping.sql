@@ -114,6 +114,7 @@ REVOKE ALL ON FUNCTION dicom.replace_shipped_profile() FROM PUBLIC;
 COMMENT ON FUNCTION dicom.replace_shipped_profile() IS 'a profile that comes back from a dump takes the place of the one that the extension brought';
 CREATE TRIGGER replace_shipped BEFORE INSERT ON dicom.anonymization_profile
 	FOR EACH ROW EXECUTE FUNCTION dicom.replace_shipped_profile();
+COMMENT ON TRIGGER replace_shipped ON dicom.anonymization_profile IS 'for pg_restore';
 
 SELECT pg_catalog.pg_extension_config_dump('dicom.anonymization_profile', $$WHERE origin = 'user'$$);
 SELECT pg_catalog.pg_extension_config_dump('dicom.anonymization_mapping',
@@ -275,6 +276,7 @@ REVOKE ALL ON FUNCTION dicom.check_mapping_row() FROM PUBLIC;
 COMMENT ON FUNCTION dicom.check_mapping_row() IS 'refuses a rule that cannot be applied, and fills in what a row of five columns leaves open';
 CREATE TRIGGER check_row BEFORE INSERT OR UPDATE ON dicom.anonymization_mapping
 	FOR EACH ROW EXECUTE FUNCTION dicom.check_mapping_row();
+COMMENT ON TRIGGER check_row ON dicom.anonymization_mapping IS 'refuses what cannot be applied';
 
 /* --- versions --- */
 
@@ -390,6 +392,15 @@ CREATE TRIGGER deleted AFTER DELETE ON dicom.profile_attribute
 	REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION dicom.rules_changed();
 CREATE TRIGGER truncated AFTER TRUNCATE ON dicom.profile_attribute
 	FOR EACH STATEMENT EXECUTE FUNCTION dicom.rules_changed();
+
+COMMENT ON TRIGGER inserted ON dicom.anonymization_mapping IS 'keeps versions, warns';
+COMMENT ON TRIGGER updated ON dicom.anonymization_mapping IS 'keeps versions, warns';
+COMMENT ON TRIGGER deleted ON dicom.anonymization_mapping IS 'keeps versions';
+COMMENT ON TRIGGER truncated ON dicom.anonymization_mapping IS 'keeps versions';
+COMMENT ON TRIGGER inserted ON dicom.profile_attribute IS 'keeps versions';
+COMMENT ON TRIGGER updated ON dicom.profile_attribute IS 'keeps versions';
+COMMENT ON TRIGGER deleted ON dicom.profile_attribute IS 'keeps versions';
+COMMENT ON TRIGGER truncated ON dicom.profile_attribute IS 'keeps versions';
 
 CREATE FUNCTION dicom.copy_profile(source text, target text, description text DEFAULT NULL)
 RETURNS integer

@@ -275,6 +275,7 @@ REVOKE ALL ON FUNCTION dicom.refuse_change() FROM PUBLIC;
 COMMENT ON FUNCTION dicom.refuse_change() IS 'trigger of tables to which rows are only added';
 CREATE TRIGGER stays BEFORE UPDATE OR DELETE OR TRUNCATE ON dicom.deid_audit
 	FOR EACH STATEMENT EXECUTE FUNCTION dicom.refuse_change();
+COMMENT ON TRIGGER stays ON dicom.deid_audit IS 'rows are only added';
 
 CREATE FUNCTION dicom.record_application(relation regclass, profile text DEFAULT NULL, epoch integer DEFAULT NULL, rows bigint DEFAULT NULL,
 	purpose text DEFAULT NULL, details jsonb DEFAULT '{}')

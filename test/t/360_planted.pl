@@ -321,7 +321,7 @@ for my $function (@functions)
 note(join "\n", map { $_->[0] } @functions);
 is(join(' ', grep { my $pseudonym = $_; index($answers, $pseudonym) >= 0 } @pseudonyms), '', 'no function of those that a reader may call gives one of them');
 my @refused = split /\n/, $cluster->query("SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'dicom'::regnamespace AND has_function_privilege('reader', p.oid, 'EXECUTE')
-	AND p.proname ~ '^(anonym|full_hash|surrogate|short_id|uid_remap|date_shift|legacy|keyring|key_status|new_epoch|record_|active_epoch|scan_|coverage|load_|export_|validate_|compare_|copy_profile|anon_text|clean_text|deid_counts|anonymized_)'");
+	AND p.proname ~ '^(anonym|full_hash|surrogate|short_id|uid_remap|date_shift|legacy|keyring|key_status|new_epoch|record_|active_epoch|scan_|coverage|load_mapping|export_mapping|validate_mapping|compare_profile|copy_profile|anon_text|clean_text|deid_counts|anonymized_)'");
 is("@refused", '', 'none that applies rules, handles keys or shows raw values is among them');
 for my $call ("dicom.full_hash('QX-77190-042', 'patient_id')", "dicom.anonymize('QX-77190-042', 'full_hash', '{\"domain\": \"patient_id\"}')", "dicom.key_status()", "dicom.anonymized_query('raw.patients')")
 {
