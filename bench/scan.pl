@@ -2,9 +2,8 @@
 use strict;
 use warnings;
 
-use Digest::MD5;
+use Bench;
 use DicomTest;
-use POSIX ();
 use Time::HiRes qw(time);
 
 my ($count, $repetitions) = @ARGV;
@@ -26,36 +25,6 @@ sub text_table
 		. join(', ', map { "$_->[0] text" } @attributes) . ") SERVER $server OPTIONS (entity 'images')";
 }
 
-sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ]; }
-
-# Seconds that psql measured for a statement, and the digest of what it printed. As with the peers, loading the library and what
-# it links is not counted.
-sub time_query
-{
-	my ($query) = @_;
-	my $out = $cluster->query("LOAD 'dicom_fdw';\n\\timing on\n$query;\n");
-
-	$out =~ s/^Time: ([\d.]+) ms.*\n?//m or die "no time: $out\n";
-	return ($1 / 1000, digest($out));
-}
-
-# Seconds that a peer says it took, its start not counted.
-sub time_peer
-{
-	my @command = @_;
-	my ($out, $err, $code) = run_command(@command);
-
-	die "@command: $err\n" if $code != 0;
-	return ($err + 0, digest($out));
-}
-
-sub digest
-{
-	my ($text) = @_;
-
-	return Digest::MD5::md5_hex(join "\n", sort split /\n/, $text);
-}
-
 sub table
 {
 	my ($first, @rows) = @_;
@@ -67,18 +36,7 @@ sub table
 	return;
 }
 
-sub machine
-{
-	my ($cpu) = read_text('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)$/m;
-	my $cores = () = read_text('/proc/cpuinfo') =~ /^processor/mg;
-	my ($kb) = read_text('/proc/meminfo') =~ /MemTotal:\s*(\d+)/;
-	my ($system) = read_text('/etc/os-release') =~ /^PRETTY_NAME="(.*)"/m;
-
-	return sprintf '%s, %d cores, %.0f GiB, %s, %s', $cpu // 'unknown processor', $cores, $kb / 1048576, $system // 'Linux',
-		$cluster->query("SELECT 'PostgreSQL ' || current_setting('server_version')");
-}
-
-print "`bench/scan.sh $count $repetitions`, ", POSIX::strftime('%Y-%m-%d', gmtime), ', ', machine(), "\n\n";
+print heading("bench/scan.sh $count $repetitions", $cluster);
 
 # --- From a directory
 
@@ -88,7 +46,7 @@ $cluster->query(text_table('disk'));
 
 my @tags = map { $_->[1] } @attributes;
 my %readers = (
-	'dicom_fdw, text columns' => sub { return time_query("COPY (SELECT $columns FROM disk.texts) TO STDOUT"); },
+	'dicom_fdw, text columns' => sub { return time_query($cluster, "COPY (SELECT $columns FROM disk.texts) TO STDOUT"); },
 	'DCMTK (loadFileUntilTag)' => sub { return time_peer("$work/dcmtk_scan", $files, @tags); },
 	'pydicom (stop_before_pixels, specific_tags)' => sub { return time_peer('/usr/bin/python3', '-B', top() . '/bench/peers/pydicom_scan.py', $files, @tags); },
 );
@@ -108,7 +66,7 @@ die "the readers do not agree:\n" . join('', map { "$_: " . join(', ', sort keys
 
 # The standard table has typed columns; modality and the patient's id are not among them.
 my $typed_columns = $columns =~ s/modality, patient_id/photometric_interpretation, slice_location/r;
-my @typed = map { (time_query("COPY (SELECT $typed_columns FROM disk.images) TO STDOUT"))[0] } 0 .. $repetitions;
+my @typed = map { (time_query($cluster, "COPY (SELECT $typed_columns FROM disk.images) TO STDOUT"))[0] } 0 .. $repetitions;
 print "$count files of 512 x 512 pixels in the page cache, ten attributes of each; all readers gave the same values.\n\n";
 table('directory', (map { [ $_, median(@{ $seconds{$_} }) ] } @order), [ 'dicom_fdw, the standard images table (typed columns)', median(@typed[ 1 .. $#typed ]) ]);
 
@@ -147,10 +105,10 @@ for my $round (0 .. $repetitions)
 	my $digest;
 
 	$proxy->set('');
-	push @plain, (time_query("COPY (SELECT $columns FROM bucket.texts) TO STDOUT"))[0];
+	push @plain, (time_query($cluster, "COPY (SELECT $columns FROM bucket.texts) TO STDOUT"))[0];
 	$proxy->set("latency " . $latency * 1000);
-	push @listing, (time_query('SELECT count(*) FROM bucket.files'))[0];
-	(my $time, $digest) = time_query("COPY (SELECT $columns FROM bucket.texts) TO STDOUT");
+	push @listing, (time_query($cluster, 'SELECT count(*) FROM bucket.files'))[0];
+	(my $time, $digest) = time_query($cluster, "COPY (SELECT $columns FROM bucket.texts) TO STDOUT");
 	push @slow, $time;
 	push @curl, time_curl();
 	die "S3 gave other values\n" if $digest ne $expected;

@@ -8,25 +8,7 @@
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"
-. scripts/setup.sh test
-. scripts/unprivileged.sh
-hand_over_to_sudo_caller "$top/bench/scan.sh" "$@"
-choose_user
+. bench/common.sh "$@"
 
-work=$(work_directory "$top/build/bench")
-chmod a+rx "$work"
-export DICOM_TEST_TOP=$top DICOM_TEST_WORK=$work DICOM_TEST_BIN DICOM_TEST_CORPUS=
-DICOM_TEST_BIN=$(scripts/private_install.sh "$work/postgresql")
-make -s -C test tools
 g++ -std=c++17 -O2 -o "$work/dcmtk_scan" bench/peers/dcmtk_scan.cc -ldcmdata -loflog -lofstd
-
-results=$(as_user env PERL5LIB="$top/test/lib" perl bench/scan.pl "${1:-2000}" "${2:-7}")
-printf '%s\n' "$results"
-
-# The section of this benchmark is replaced; those of others stay.
-touch bench/RESULTS.md
-{
-	sed '/^## Scan$/,/^## /{/^## Scan$/d;/^## /!d}' bench/RESULTS.md
-	printf '## Scan\n\n%s\n\n' "$results"
-} >build/RESULTS.md
-mv build/RESULTS.md bench/RESULTS.md
+section 'Scan' "$(measure scan.pl "${1:-2000}" "${2:-7}")"

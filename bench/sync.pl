@@ -2,18 +2,16 @@
 use strict;
 use warnings;
 
+use Bench;
 use DicomTest;
 use Digest::SHA qw(sha256_hex hmac_sha256 hmac_sha256_hex);
 use POSIX qw(strftime);
-use Time::HiRes qw(sleep);
 
 my ($objects, $count, $repetitions) = @ARGV;
 my $work = $ENV{DICOM_TEST_WORK};
 my $in_flight = 64;
 my $range = 128 * 1024;    # as the reader's first one
 my $cluster = cluster(conf => "shared_buffers = 128MB\nmax_wal_size = 4GB\nlog_statement = none\n");
-
-sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ]; }
 
 # The URL of an object, signed for an hour.
 sub presign
@@ -34,17 +32,7 @@ sub presign
 		. hmac_sha256_hex(join("\n", 'AWS4-HMAC-SHA256', $date, $scope, sha256_hex($canonical)), $signing);
 }
 
-sub machine
-{
-	my ($cpu) = read_text('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)$/m;
-	my $cores = () = read_text('/proc/cpuinfo') =~ /^processor/mg;
-	my ($load) = read_text('/proc/loadavg') =~ /^(\S+)/;
-
-	return sprintf '%s, %d cores (load %s), %s', $cpu // 'unknown processor', $cores, $load,
-		$cluster->query("SELECT 'PostgreSQL ' || current_setting('server_version')");
-}
-
-print "`bench/sync.sh $objects $count $repetitions`, ", strftime('%Y-%m-%d', gmtime), ', ', machine(), "\n\n";
+print heading("bench/sync.sh $objects $count $repetitions", $cluster);
 
 # --- S3
 
@@ -82,22 +70,12 @@ else
 
 # --- A large directory
 
-# Runs a sync and looks at its worker's own memory meanwhile; returns its row and the most that was seen, in MiB.
+# A sync: its row, and the most memory of its own that its worker had, in MiB.
 sub watch_sync
 {
-	my $session = $cluster->start_psql("SELECT listed, new, changed, vanished, failed, requests, seconds FROM dicom.sync('disk')");
-	my $most = 0;
-	my $pid;
+	my ($row, $memory) = $cluster->watch_memory("SELECT listed, new, changed, vanished, failed, requests, seconds FROM dicom.sync('disk')", sub { return $cluster->sync_worker });
 
-	for (;;)
-	{
-		last if waitpid($session->{pid}, POSIX::WNOHANG()) != 0;
-		($pid) = grep { read_text("/proc/$_/cmdline") =~ /dicom sync/ } map { m{/(\d+)/} } glob '/proc/[0-9]*/cmdline' if !$pid;
-		my ($anonymous) = $pid ? read_text("/proc/$pid/status") =~ /RssAnon:\s*(\d+)/ : ();
-		$most = $anonymous if $anonymous && $anonymous > $most;
-		sleep 0.02;
-	}
-	return (split(/\|/, read_text("$session->{dir}/out")), $most / 1024);
+	return (split(/\|/, $row), $memory / 1024);
 }
 
 my $files = "$work/sync-files-$count";

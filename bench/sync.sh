@@ -8,25 +8,7 @@
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"
-. scripts/setup.sh test
-. scripts/unprivileged.sh
-hand_over_to_sudo_caller "$top/bench/sync.sh" "$@"
-choose_user
+. bench/common.sh "$@"
 
-work=$(work_directory "$top/build/bench")
-chmod a+rx "$work"
-export DICOM_TEST_TOP=$top DICOM_TEST_WORK=$work DICOM_TEST_BIN DICOM_TEST_CORPUS=
-DICOM_TEST_BIN=$(scripts/private_install.sh "$work/postgresql")
-make -s -C test tools
 gcc -O2 -o "$work/curl_multi" bench/peers/curl_multi.c -lcurl
-
-results=$(as_user env PERL5LIB="$top/test/lib" perl bench/sync.pl "${1:-5000}" "${2:-100000}" "${3:-5}")
-printf '%s\n' "$results"
-
-# The section of this benchmark is replaced; those of others stay.
-touch bench/RESULTS.md
-{
-	sed '/^## Sync$/,/^## /{/^## Sync$/d;/^## /!d}' bench/RESULTS.md
-	printf '## Sync\n\n%s\n\n' "$results"
-} >build/RESULTS.md
-mv build/RESULTS.md bench/RESULTS.md
+section 'Sync' "$(measure sync.pl "${1:-5000}" "${2:-100000}" "${3:-5}")"
