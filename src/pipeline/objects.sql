@@ -105,6 +105,39 @@ AS 'MODULE_PATHNAME', 'dicom_delete_objects' LANGUAGE C STRICT VOLATILE PARALLEL
 COMMENT ON FUNCTION dicom.delete_objects(text, text[]) IS
 	'deletes objects, which no rollback brings back; one that is not there counts as deleted; how many; needs USAGE on the server';
 
+CREATE TYPE dicom.compressed_frame AS
+(
+	source_key text,
+	frame integer,
+	key text,
+	bytes bigint,
+	width integer,
+	height integer,
+	sha256 text,
+	milliseconds double precision,
+	error text,
+	error_code text,
+	jpeg bytea
+);
+COMMENT ON TYPE dicom.compressed_frame IS 'a picture that was made of a frame, or why none was';
+COMMENT ON COLUMN dicom.compressed_frame.source_key IS 'key of the object';
+COMMENT ON COLUMN dicom.compressed_frame.frame IS 'number of the frame, from 1; NULL: the object as a whole';
+COMMENT ON COLUMN dicom.compressed_frame.key IS 'key of the picture';
+COMMENT ON COLUMN dicom.compressed_frame.bytes IS 'length of the picture';
+COMMENT ON COLUMN dicom.compressed_frame.width IS 'columns of the picture';
+COMMENT ON COLUMN dicom.compressed_frame.height IS 'rows of the picture';
+COMMENT ON COLUMN dicom.compressed_frame.sha256 IS 'digest of the picture';
+COMMENT ON COLUMN dicom.compressed_frame.milliseconds IS 'how long it took to make';
+COMMENT ON COLUMN dicom.compressed_frame.error IS 'why there is no picture';
+COMMENT ON COLUMN dicom.compressed_frame.error_code IS 'SQLSTATE of that; 02000: the object has no pixel data';
+COMMENT ON COLUMN dicom.compressed_frame.jpeg IS 'the picture itself, where it is no longer than the option inline_limit';
+
+CREATE FUNCTION dicom.compress_objects(source text, target text, keys text[], key_templates text[], options jsonb DEFAULT '{}')
+RETURNS SETOF dicom.compressed_frame
+AS 'MODULE_PATHNAME', 'dicom_compress_objects' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
+COMMENT ON FUNCTION dicom.compress_objects(text, text, text[], text[], jsonb) IS
+	'makes JPEG pictures of objects of a server in another one, under names that a template for each object makes: text, attributes in braces, and {frame}; a row for each picture, and for each object or frame that gave none; options: frames, inline_limit, jobs, max_size, memory, quality, subsampling, timeout, window; needs USAGE on both servers';
+
 CREATE FUNCTION dicom.forget_copies_of_dropped_servers()
 RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -86,12 +86,12 @@ UPDATE dicom.run_log r SET cursor = place WHERE r.id = run
 $$;
 COMMENT ON FUNCTION dicom.set_cursor(bigint, text) IS 'notes where in its step a run is';
 
-CREATE FUNCTION dicom.add_missing_partitions(pipeline dicom.pipeline, schema text, missing jsonb)
+CREATE FUNCTION dicom.add_missing_partitions(p dicom.pipeline, schema text, missing jsonb)
 RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT dicom.add_partitions(schema, m.key, dicom.pipeline_option((pipeline).options, 'partition_by'), (SELECT array_agg(d.day::date) FROM jsonb_array_elements_text(m.value) d (day)))
+SELECT dicom.add_partitions(schema, m.key, dicom.pipeline_option((p).options, 'partition_by'), (SELECT array_agg(d.day::date) FROM jsonb_array_elements_text(m.value) d (day)))
 FROM jsonb_each(missing) m
 $$;
 COMMENT ON FUNCTION dicom.add_missing_partitions(dicom.pipeline, text, jsonb) IS 'makes the partitions that a merge has asked for';
@@ -197,7 +197,7 @@ $$;
 COMMENT ON FUNCTION dicom.ready_days(dicom.pipeline, integer, boolean) IS 'the stale days of the stage schema that wait for nothing more, the newest first';
 
 /* As many of these days, from the first, as make a batch of objects; at least one. */
-CREATE FUNCTION dicom.first_days(pipeline dicom.pipeline, days date[], most integer)
+CREATE FUNCTION dicom.first_days(p dicom.pipeline, days date[], most integer)
 RETURNS date[]
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -208,11 +208,11 @@ WITH head AS (
 sized AS (
 	SELECT h.day, h.place, sum(s.objects) OVER (ORDER BY h.place) AS objects
 	FROM head h
-	JOIN dicom.day_sizes((pipeline).raw, days[1:least(most, 200)], (SELECT array_agg('-infinity'::timestamptz) FROM unnest(days[1:least(most, 200)]) x)) s ON s.day = h.day
+	JOIN dicom.day_sizes((p).raw, days[1:least(most, 200)], (SELECT array_agg('-infinity'::timestamptz) FROM unnest(days[1:least(most, 200)]) x)) s ON s.day = h.day
 )
 SELECT array_agg(s.day ORDER BY s.place)
 FROM sized s
-WHERE s.place = 1 OR s.objects <= dicom.pipeline_option((pipeline).options, 'batch_objects')::bigint
+WHERE s.place = 1 OR s.objects <= dicom.pipeline_option((p).options, 'batch_objects')::bigint
 $$;
 COMMENT ON FUNCTION dicom.first_days(dicom.pipeline, date[], integer) IS 'the days that are refreshed in one transaction';
 
@@ -307,12 +307,12 @@ $$;
 COMMENT ON FUNCTION dicom.step_sync(bigint) IS 'makes the catalog equal to raw';
 
 /* Epochs that days are kept under: the active one first. */
-CREATE FUNCTION dicom.epochs_of(pipeline dicom.pipeline)
+CREATE FUNCTION dicom.epochs_of(p dicom.pipeline)
 RETURNS integer[]
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT array_remove(ARRAY[(pipeline).epoch, (pipeline).next_epoch], NULL)
+SELECT array_remove(ARRAY[(p).epoch, (p).next_epoch], NULL)
 $$;
 COMMENT ON FUNCTION dicom.epochs_of(dicom.pipeline) IS 'the epochs that a pipeline keeps tables under';
 
@@ -344,28 +344,38 @@ BEGIN
 	END IF;
 	/* After a failure days go one by one, so that others do not fail with it. */
 	batch := dicom.first_days(p, days, CASE WHEN r.cursor = 'single' THEN 1 ELSE 200 END);
-	BEGIN
-		SELECT * INTO done FROM dicom.stage_days(p.name, e, batch);
-		IF done.missing IS NOT NULL THEN
-			PERFORM dicom.add_missing_partitions(p, p.stage_schema || '_private', done.missing);
-			RETURN true;
-		END IF;
-		PERFORM dicom.check_stage(p, e);
-		SET CONSTRAINTS ALL IMMEDIATE;
-		SET CONSTRAINTS ALL DEFERRED;
-		PERFORM dicom.note_progress(run, done => cardinality(batch), inserted => done.inserted, updated => done.updated, deleted => done.deleted, failed => 0);
-		PERFORM dicom.resolve_failed_days(p.name, 'stage', layer, batch);
-	EXCEPTION WHEN OTHERS THEN
-		GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
-		IF cardinality(batch) > 1 THEN
-			PERFORM dicom.set_cursor(run, 'single');
-		ELSE
-			PERFORM dicom.note_failed_days(p.name, 'stage', layer, e, batch, code, dicom.safe_message(code, message));
-			PERFORM dicom.note_progress(run, done => 1, failed => 1);
-			PERFORM dicom.note_step_error(run, code, message);
-		END IF;
-	END;
-	PERFORM dicom.note_progress(step_stage.run, total => s.done + cardinality(days) - CASE WHEN code IS NULL THEN cardinality(batch) ELSE 0 END)
+	LOOP
+		code := NULL;
+		BEGIN
+			SELECT * INTO done FROM dicom.stage_days(p.name, e, batch);
+			IF done.missing IS NOT NULL THEN
+				PERFORM dicom.add_missing_partitions(p, p.stage_schema || '_private', done.missing);
+				RETURN true;
+			ELSIF done.related IS NOT NULL THEN
+				RAISE EXCEPTION USING ERRCODE = 'DC002', MESSAGE = 'days belong together';
+			END IF;
+			PERFORM dicom.check_stage(p, e);
+			SET CONSTRAINTS ALL IMMEDIATE;
+			SET CONSTRAINTS ALL DEFERRED;
+			PERFORM dicom.note_progress(run, done => cardinality(batch), inserted => done.inserted, updated => done.updated, deleted => done.deleted);
+			PERFORM dicom.resolve_failed_days(p.name, 'stage', layer, batch);
+			EXIT;
+		EXCEPTION
+			WHEN SQLSTATE 'DC002' THEN
+				batch := batch || done.related;
+			WHEN OTHERS THEN
+				GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+				IF cardinality(batch) > 1 AND r.cursor IS DISTINCT FROM 'single' THEN
+					PERFORM dicom.set_cursor(run, 'single');
+				ELSE
+					PERFORM dicom.note_failed_days(p.name, 'stage', layer, e, batch, code, dicom.safe_message(code, message));
+					PERFORM dicom.note_progress(run, done => cardinality(batch), failed => cardinality(batch));
+					PERFORM dicom.note_step_error(run, code, message);
+				END IF;
+				EXIT;
+		END;
+	END LOOP;
+	PERFORM dicom.note_progress(step_stage.run, total => s.done + greatest(cardinality(days) - CASE WHEN code IS NULL THEN cardinality(batch) ELSE 0 END, 0))
 	FROM dicom.step_log s
 	WHERE s.run = step_stage.run AND s.step = 'stage';
 	RETURN true;

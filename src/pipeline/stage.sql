@@ -621,8 +621,45 @@ $$;
 COMMENT ON FUNCTION dicom.propagate_stage(dicom.pipeline, integer) IS 'makes stale what is made from the rows that a merge has changed';
 
 /*
+ * A merge may take away the study of a series whose own day is stale too, and not merged yet, because a file has changed both. Such days belong
+ * into one transaction: those of rows that still refer to what has gone.
+ */
+CREATE FUNCTION dicom.related_days(pipeline dicom.pipeline, epoch integer, days date[])
+RETURNS date[]
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+	related date[];
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_temp.dicom_changes c WHERE c.action = 'deleted' AND c.entity <> 'images') THEN
+		RETURN NULL;
+	END IF;
+	EXECUTE format($f$
+		SELECT array_agg(DISTINCT r.source_day)
+		FROM pg_temp.dicom_changes g
+		CROSS JOIN LATERAL (
+			SELECT c.source_day FROM %1$I.studies c WHERE g.entity = 'patients' AND c.deid_epoch = $1 AND c.patient_key = g.row_key
+			UNION ALL
+			SELECT c.source_day FROM %1$I.series c WHERE g.entity = 'studies' AND c.deid_epoch = $1 AND c.study_instance_uid = g.row_key
+			UNION ALL
+			SELECT c.source_day FROM %1$I.series c WHERE g.entity = 'devices' AND c.deid_epoch = $1 AND c.device_key = g.row_key
+			UNION ALL
+			SELECT c.source_day FROM %1$I.images c WHERE g.entity = 'series' AND c.deid_epoch = $1 AND c.series_key = g.row_key
+			OFFSET 0
+		) r
+		WHERE g.action = 'deleted' AND r.source_day <> ALL ($2)$f$, pipeline.stage_schema || '_private')
+	INTO related
+	USING epoch, days;
+	RETURN related;
+END
+$$;
+COMMENT ON FUNCTION dicom.related_days(dicom.pipeline, integer, date[]) IS 'days that must be merged together with these, for their rows refer to what a merge has removed; NULL: none';
+
+/*
  * Refreshes days of stage, in the transaction of the caller. Where a partition is missing nothing is done but to say so: making one is
- * not for a transaction that merges.
+ * not for a transaction that merges. Where other days must come along, the caller is to roll back and to give them all.
  */
 CREATE FUNCTION dicom.stage_days
 (
@@ -630,6 +667,7 @@ CREATE FUNCTION dicom.stage_days
 	epoch integer,
 	days date[],
 	OUT missing jsonb,
+	OUT related date[],
 	OUT objects bigint,
 	OUT inserted bigint,
 	OUT updated bigint,
@@ -677,6 +715,10 @@ BEGIN
 			PERFORM dicom.merge_seen(p, epoch, days, e.entity, e.row_key);
 		END IF;
 	END LOOP;
+	related := dicom.related_days(p, epoch, days);
+	IF related IS NOT NULL THEN
+		RETURN;
+	END IF;
 	failed := dicom.account_for_objects(p, epoch, days);
 	PERFORM dicom.forget_pictures(p, epoch);
 	PERFORM dicom.propagate_stage(p, epoch);
@@ -706,4 +748,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dicom.stage_days(text, integer, date[]) IS
-	'refreshes days of the stage schema under an epoch, in this transaction; missing: nothing was done, for these partitions do not exist yet';
+	'refreshes days of the stage schema under an epoch, in this transaction; missing: nothing was done, for these partitions do not exist yet; related: to be rolled back, and done together with these days';

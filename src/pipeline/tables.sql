@@ -98,14 +98,14 @@ END
 $$;
 COMMENT ON FUNCTION dicom.refresh_stage_columns(dicom.pipeline) IS 'looks up what the rules make of each column; returns a fingerprint of that';
 
-CREATE FUNCTION dicom.stage_columns(pipeline dicom.pipeline, entity text, epoch integer)
+CREATE FUNCTION dicom.stage_columns(p dicom.pipeline, entity text, epoch integer)
 RETURNS TABLE (ordinal integer, column_name text, expression text, type text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT c.ordinal, c.column_name, c.expression, c.type
 FROM dicom.stage_column c
-WHERE c.pipeline = (pipeline).name AND c.entity = stage_columns.entity AND c.epoch = stage_columns.epoch
+WHERE c.pipeline = p.name AND c.entity = stage_columns.entity AND c.epoch = stage_columns.epoch
 ORDER BY c.ordinal
 $$;
 COMMENT ON FUNCTION dicom.stage_columns(dicom.pipeline, text, integer) IS
@@ -295,6 +295,11 @@ BEGIN
 	PERFORM dicom.create_storage(private, entity, concat_ws(', ', of_file, more, kept) || hidden, ARRAY[row_key], partition_by);
 	EXECUTE format('CREATE INDEX ON %I.%I (source_day, deid_epoch)', private, entity);
 	EXECUTE format('CREATE INDEX ON %I.%I (%s, deid_epoch)', private, entity, CASE WHEN entity IN ('patients', 'devices') THEN 'last_seen' ELSE 'study_date' END);
+	EXECUTE CASE entity
+		WHEN 'studies' THEN format('CREATE INDEX ON %I.studies (patient_key, deid_epoch)', private)
+		WHEN 'series' THEN format('CREATE INDEX ON %1$I.series (study_instance_uid, deid_epoch); CREATE INDEX ON %1$I.series (device_key, deid_epoch)', private)
+		WHEN 'images' THEN format('CREATE INDEX ON %I.images (series_key, deid_epoch)', private)
+		ELSE 'SELECT' END;
 	/* What each day says of a patient or a device; and what lost to another file. */
 	IF entity IN ('patients', 'devices') THEN
 		EXECUTE format('CREATE TABLE %I.%I (LIKE %I.%I, PRIMARY KEY (deid_epoch, %I, source_day))', private, entity || '_of_day', private, entity, row_key);

@@ -141,28 +141,42 @@ is_directory(ForeignServer *server)
 	return strncmp(server_location(server), "file:", 5) == 0;
 }
 
-struct store *
-server_open_writable_store(ForeignServer *server, Oid user, MemoryContext context)
+void
+server_store_options(ForeignServer *server, Oid user, bool to_write, struct store_options *options)
 {
-	if (is_directory(server))
+	memset(options, 0, sizeof(*options));
+	fill_options(server, user, options);
+	if (!is_directory(server))
+		return;
+	require_owner_reads_files(server);
+	if (to_write)
 		require_user_writes_files(server, user);
-	return server_open_store(server, user, context);
+}
+
+static struct store *
+open_store(ForeignServer *server, Oid user, bool to_write, MemoryContext context)
+{
+	struct store_options options;
+	struct dicom_error error;
+	struct store *store;
+
+	server_store_options(server, user, to_write, &options);
+	if (store_open(&options, &backend_host, &store, &error) != DICOM_OK)
+		report_error(&error);
+	handle_tie(context, close_store, store);
+	return store;
 }
 
 struct store *
 server_open_store(ForeignServer *server, Oid user, MemoryContext context)
 {
-	struct store_options options = {0};
-	struct dicom_error error;
-	struct store *store;
+	return open_store(server, user, false, context);
+}
 
-	fill_options(server, user, &options);
-	if (is_directory(server))
-		require_owner_reads_files(server);
-	if (store_open(&options, &backend_host, &store, &error) != DICOM_OK)
-		report_error(&error);
-	handle_tie(context, close_store, store);
-	return store;
+struct store *
+server_open_writable_store(ForeignServer *server, Oid user, MemoryContext context)
+{
+	return open_store(server, user, true, context);
 }
 
 ForeignServer *

@@ -25,6 +25,13 @@ extern struct store *server_open_store(ForeignServer *server, Oid user, MemoryCo
 /* The same for one that will be written to. Whoever calls has seen that the user has USAGE on the server. */
 extern struct store *server_open_writable_store(ForeignServer *server, Oid user, MemoryContext context);
 
+/*
+ * What opens the store of a server for a user, for a program that is to do it; with the same rights. Strings live as long as the
+ * current context, and hold secrets.
+ */
+extern void server_store_options(ForeignServer *server, Oid user, bool to_write,
+								 struct store_options *options);
+
 /* The server of this name that belongs to dicom_fdw and that the current user has USAGE on. Throws. */
 extern ForeignServer *server_by_name(const char *name);
 
