@@ -273,6 +273,10 @@ def main():
     for make in (sound, no_meta, contradicting, damaged, not_dicom):
         write(sys.argv[1], make)
     write(os.path.join(sys.argv[1], "fuzz_picture"), pictures)
+    os.makedirs(os.path.join(directory, "fuzz_rule"), exist_ok=True)
+    for name, content in rule_values():
+        with open(os.path.join(directory, "fuzz_rule", name), "wb") as file:
+            file.write(content)
 
 
 main()
