@@ -191,7 +191,7 @@ generalize_number(const struct application *application, struct deid_text value)
 	number = floor(number / step) * step;
 	if (!isfinite(number))
 		return unreadable(application);
-	dicom_buffer_printf(application->out, "%.12g", number == 0 ? 0.0 : number);
+	dicom_buffer_printf(application->out, "%.15g", number == 0 ? 0.0 : number);
 	return true;
 }
 

@@ -262,6 +262,16 @@ def pictures():
     yield "commented", seed(grey_8, SMALL_JPEG[:2] + comment + SMALL_JPEG[2:], b"")
 
 
+def rule_values():
+    """For fuzz_rule: values that a rule may meet, and the text of keys."""
+    yield "date", b"20200229143015.123+1000\\2020.02.29\\2020-02-29 14:30:15.5+02"
+    yield "uid", b"1.2.840.10008.1.2.1\\1.2.840.113619.2.55.3"
+    yield "text", "CT of Dr. Müller, 555-1234, room 12, 3 March 2020, a@b.example, 92yo, L4/5, 山田^太郎".encode()
+    yield "numbers", b"091Y\\1100M\\12345-6789\\17.25"
+    yield "known", b"applesapples"
+    yield "keys", b"# keys\n1 " + b"00" * 32 + b"\n2\t" + b"Ff" * 32 + b"  # next\r\n"
+
+
 def write(directory, make):
     os.makedirs(directory, exist_ok=True)
     for name, content in make():
@@ -273,6 +283,7 @@ def main():
     for make in (sound, no_meta, contradicting, damaged, not_dicom):
         write(sys.argv[1], make)
     write(os.path.join(sys.argv[1], "fuzz_picture"), pictures)
+    write(os.path.join(sys.argv[1], "fuzz_rule"), rule_values)
 
 
 main()
