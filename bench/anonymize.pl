@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 
+use Bench;
 use DicomTest;
 use POSIX ();
 
@@ -13,8 +14,6 @@ write_text("$dir/keys", "1 $key\n");
 chmod 0600, "$dir/keys" or die "$!\n";
 my $cluster = cluster(conf => "shared_buffers = 512MB\nlog_statement = none\njit = off\nmax_parallel_workers_per_gather = 0\ndicom_fdw.key_file = '$dir/keys'\n");
 $cluster->query('CREATE EXTENSION dicom_fdw; CREATE EXTENSION pgcrypto');
-
-sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ]; }
 
 # Seconds that a query keeps its process busy, its rows made and thrown away; the second of two in a session. What else the machine does
 # is not counted, as /proc has the nanoseconds that a process had a processor; where it has not, the time that went by is taken.
@@ -58,16 +57,7 @@ sub table
 	return;
 }
 
-sub machine
-{
-	my ($cpu) = read_text('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)$/m;
-	my $cores = () = read_text('/proc/cpuinfo') =~ /^processor/mg;
-	my ($load) = read_text('/proc/loadavg') =~ /^(\S+)/;
-
-	return sprintf '%s, %d cores (load %s), %s', $cpu // 'unknown processor', $cores, $load, $cluster->query("SELECT 'PostgreSQL ' || current_setting('server_version')");
-}
-
-print "`bench/anonymize.sh $count $repetitions`, ", POSIX::strftime('%Y-%m-%d', gmtime), ', ', machine(), "\n\n";
+print heading("bench/anonymize.sh $count $repetitions", $cluster);
 
 # --- Values
 

@@ -2,26 +2,13 @@
 use strict;
 use warnings;
 
+use Bench;
 use DicomTest;
-use POSIX qw(strftime);
-use Time::HiRes qw(time);
 
 my ($rows, $repetitions) = @ARGV;
 my $work    = $ENV{DICOM_TEST_WORK};
 my $dir     = work_dir();
 my $cluster = cluster(conf => "shared_buffers = 1GB\nmax_wal_size = 4GB\nlog_statement = none\n");
-
-sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ @sorted / 2 ]; }
-
-sub machine
-{
-	my ($cpu) = read_text('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)$/m;
-	my $cores = () = read_text('/proc/cpuinfo') =~ /^processor/mg;
-	my ($load) = read_text('/proc/loadavg') =~ /^(\S+)/;
-
-	return sprintf '%s, %d cores (load %s), %s', $cpu // 'unknown processor', $cores, $load,
-		$cluster->query("SELECT 'PostgreSQL ' || current_setting('server_version')");
-}
 
 mkdir "$dir/lake" or die;
 $cluster->query(<<"END");
@@ -75,7 +62,7 @@ SELECT extract(epoch FROM clock_timestamp() - :'start'::timestamptz);
 END
 my %median = map { $_ => median(@{ $seconds{$_} }) } keys %seconds;
 
-print "`bench/parquet.sh $rows $repetitions`, ", strftime('%Y-%m-%d', gmtime), ', ', machine(), "\n\n";
+print heading("bench/parquet.sh $rows $repetitions", $cluster);
 print "$rows rows of 14 columns, zstd. DuckDB has them in memory, column by column; we read them from a table, row by row, as `COPY` does.\n\n";
 print "| writer | seconds (median of $repetitions) | time | bytes | size |\n|---|---:|---:|---:|---:|\n";
 printf "| DuckDB, two threads | %.3f | 1.00 | %d | 1.00 |\n", $median{two}, $size{two};
