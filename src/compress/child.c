@@ -161,7 +161,7 @@ stop_after(struct child *child, enum dicom_status status)
 		return DICOM_FAILED;
 	}
 	child_see_end(child);
-	if (!child->has_greeted)
+	if (!child->has_greeted && child->end == CHILD_EXITED)
 		child->end = CHILD_NOT_STARTED;
 	return DICOM_FAILED;
 }
@@ -173,7 +173,7 @@ static void
 set_polling(struct child *child)
 {
 	struct epoll_event event = {.events = EPOLLIN};
-	bool polls_out = message_is_sending(&child->channel);
+	bool polls_out = message_is_sending(&child->channel) || child->wants_room;
 
 	if (polls_out == child->polls_out)
 		return;
@@ -329,6 +329,9 @@ child_supply(struct child *child, const void *bytes, size_t length)
 		length -= piece;
 		child->read_left -= piece;
 	}
+	/* Room that others make, as child_next() does, is told all the same. */
+	child->wants_room = length > 0 && child->end == CHILD_ALIVE;
+	set_polling(child);
 	return (size_t) (next - (const char *) bytes);
 }
 
@@ -338,6 +341,7 @@ child_supply_failed(struct child *child, const struct dicom_error *reason)
 	if (child->end != CHILD_ALIVE || child->read_left == 0)
 		return;
 	child->read_left = 0;
+	child->wants_room = false;
 	message_begin(&child->channel, MESSAGE_NO_DATA);
 	message_put_error(&child->channel, reason);
 	if (message_end(&child->channel, NULL, 0, -1, &child->error) != DICOM_OK)

@@ -31,6 +31,7 @@ struct child
 	pid_t pid;      /* 0: none, or gone */
 	int descriptor; /* an epoll: of the socket */
 	bool polls_out;
+	bool wants_room; /* child_supply() could not take all */
 	struct message_channel channel;
 	bool has_greeted;
 
