@@ -57,10 +57,11 @@ static bool
 can_be_asked(Oid *owner)
 {
 	Oid schema = get_namespace_oid("dicom", true);
-	Oid run_owner;
+	Oid other;
 
 	return OidIsValid(get_extension_oid("dicom_fdw", true)) && OidIsValid(schema) &&
-		   belong_to_superusers("run", schema, &run_owner) && belong_to_superusers("due", schema, owner);
+		   belong_to_superusers("run", schema, &other) && belong_to_superusers("due", schema, &other) &&
+		   belong_to_superusers("worker_due", schema, owner);
 }
 
 static void
@@ -68,7 +69,7 @@ want_runs(void)
 {
 	uint64 i;
 
-	if (SPI_execute("SELECT d.pipeline::pg_catalog.text, d.owner::pg_catalog.oid FROM dicom.due() d", false,
+	if (SPI_execute("SELECT d.pipeline::pg_catalog.text, d.owner::pg_catalog.oid FROM dicom.worker_due() d", false,
 					0) != SPI_OK_SELECT)
 		elog(ERROR, "could not ask for due pipelines");
 	for (i = 0; i < SPI_processed; i++)
@@ -114,7 +115,7 @@ dicom_check(Datum argument)
 	if (!worker_begin(argument, WORKER_CHECK, &slot))
 		return;
 	worker_connect(slot.database, InvalidOid);
-	pgstat_report_activity(STATE_RUNNING, "SELECT * FROM dicom.due()");
+	pgstat_report_activity(STATE_RUNNING, "SELECT * FROM dicom.worker_due()");
 	ask();
 	worker_succeeded();
 	worker_wake_launcher(false);
