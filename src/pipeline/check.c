@@ -64,25 +64,31 @@ can_be_asked(Oid *owner)
 		   belong_to_superusers("worker_due", schema, owner);
 }
 
+/* False: no more may run now. */
+static bool
+want_run(HeapTuple tuple, TupleDesc descriptor)
+{
+	bool no_name, no_owner, no_reason;
+	Datum name = SPI_getbinval(tuple, descriptor, 1, &no_name);
+	Datum owner = SPI_getbinval(tuple, descriptor, 2, &no_owner);
+	Datum reason = SPI_getbinval(tuple, descriptor, 3, &no_reason);
+
+	return no_name || no_owner ||
+		   worker_want_run(MyDatabaseId, DatumGetObjectId(owner), TextDatumGetCString(name),
+						   no_reason ? "due" : TextDatumGetCString(reason));
+}
+
 static void
 want_runs(void)
 {
 	uint64 i;
 
-	if (SPI_execute("SELECT d.pipeline::pg_catalog.text, d.owner::pg_catalog.oid FROM dicom.worker_due() d", false,
-					0) != SPI_OK_SELECT)
+	if (SPI_execute("SELECT d.pipeline, d.owner, d.reason FROM dicom.worker_due() d", false, 0) !=
+		SPI_OK_SELECT)
 		elog(ERROR, "could not ask for due pipelines");
 	for (i = 0; i < SPI_processed; i++)
-	{
-		bool no_name, no_owner;
-		HeapTuple tuple = SPI_tuptable->vals[i];
-		Datum name = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &no_name);
-		Datum owner = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &no_owner);
-
-		if (!no_name && !no_owner &&
-			!worker_want_run(MyDatabaseId, DatumGetObjectId(owner), TextDatumGetCString(name)))
+		if (!want_run(SPI_tuptable->vals[i], SPI_tuptable->tupdesc))
 			break;
-	}
 }
 
 static void

@@ -28,11 +28,11 @@ COMMENT ON FUNCTION dicom.wake(text) IS
 
 /* What is run without anybody looking must not bring the server down again and again. */
 CREATE FUNCTION dicom.worker_due()
-RETURNS TABLE (pipeline text, owner oid)
+RETURNS TABLE (pipeline text, owner oid, reason text)
 LANGUAGE sql VOLATILE ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT d.pipeline, d.owner
+SELECT d.pipeline, d.owner, d.reason
 FROM dicom.due() d
 CROSS JOIN LATERAL (
 	SELECT count(*) AS runs, max(r.started_at) AS started

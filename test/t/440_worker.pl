@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS job (name text PRIMARY KEY, owner regrole NOT NULL, d
 CREATE TABLE IF NOT EXISTS note (name text, who name, session name, pid integer, began timestamptz, ended timestamptz);
 GRANT ALL ON job, note TO PUBLIC;
 CREATE FUNCTION dicom.due() RETURNS TABLE (pipeline text, owner oid, reason text) LANGUAGE sql AS 'SELECT name, owner::oid, ''poll'' FROM public.job WHERE due ORDER BY name';
-CREATE PROCEDURE dicom.run(pipeline text) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE dicom.run(pipeline text, reason text DEFAULT NULL) LANGUAGE plpgsql AS $$
 DECLARE
 	it public.job;
 BEGIN
@@ -103,7 +103,7 @@ like($cluster->server_log, qr/SQLSTATE 42501: permission denied for table pg_aut
 job('one', 'seen', 'alice', 'SELECT pg_sleep(1.5)');
 my $pid = running('one', 'seen');
 is($cluster->query("SELECT backend_type, datname, usename, query FROM pg_stat_activity WHERE pid = $pid"),
-	"dicom_fdw run|one|alice|CALL dicom.run('seen')", 'a run is seen in pg_stat_activity');
+	"dicom_fdw run|one|alice|CALL dicom.run('seen', reason => 'poll')", 'a run is seen in pg_stat_activity');
 await('one', 'seen');
 
 # --- Failures
