@@ -14,7 +14,7 @@ MODULE_SQL = $(wildcard src/pg/*.sql) src/fdw/fdw.sql build/fdw/entity_types.sql
 	$(wildcard $(addprefix src/explode/,render.sql)) \
 	$(wildcard $(addprefix src/deid/,keyring.sql functions.sql mapping.sql profile.sql query.sql dataset.sql proof.sql)) build/deid/seeds.sql \
 	$(wildcard $(addprefix src/lake/,lake.sql)) \
-	$(wildcard $(addprefix src/pipeline/,objects.sql state.sql pipeline.sql tables.sql stage.sql pictures.sql layers.sql lineage.sql run.sql rotate.sql worker.sql notify.sql export.sql))
+	$(wildcard $(addprefix src/pipeline/,objects.sql state.sql pipeline.sql tables.sql stage.sql pictures.sql layers.sql lineage.sql run.sql rotate.sql worker.sql notify.sql export.sql archive.sql))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 REGRESS = $(basename $(notdir $(wildcard sql/*.sql)))

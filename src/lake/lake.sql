@@ -64,3 +64,14 @@ AS 'MODULE_PATHNAME', 'dicom_sweep_uploads' LANGUAGE C STRICT VOLATILE PARALLEL 
 REVOKE EXECUTE ON FUNCTION dicom.sweep_uploads(text, text, interval) FROM PUBLIC;
 COMMENT ON FUNCTION dicom.sweep_uploads(text, text, interval) IS
 	'removes what unfinished uploads have left in a store, of keys with this prefix, that began so long ago; how many; needs USAGE on the server';
+
+CREATE FUNCTION dicom.put_object(server text, key text, content bytea, if_match text DEFAULT NULL)
+RETURNS text
+AS 'MODULE_PATHNAME', 'dicom_put_object' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000;
+REVOKE EXECUTE ON FUNCTION dicom.put_object(text, text, bytea, text) FROM PUBLIC;
+COMMENT ON FUNCTION dicom.put_object(text, text, bytea, text) IS
+	'writes an object, which is seen when it is whole: in place of the one with this etag, or without an etag where there is none; another one there is an error; the new etag; needs USAGE on the server';
+
+CREATE FUNCTION dicom.head_object(server text, key text, OUT etag text, OUT size bigint, OUT last_modified timestamptz, OUT storage_class text)
+AS 'MODULE_PATHNAME', 'dicom_head_object' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION dicom.head_object(text, text) IS 'what the store says of an object; NULL where there is none; needs USAGE on the server';

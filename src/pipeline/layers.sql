@@ -343,13 +343,14 @@ DECLARE
 	children text;
 BEGIN
 	SELECT * INTO l FROM dicom.layer x WHERE x.schema_name = parts[1] AND x.table_name = parts[2];
-	IF l.name IS NULL OR l.kind IN ('day', 'stage') THEN
+	IF l.name IS NULL OR l.kind IN ('day', 'stage', 'export') THEN
 		RAISE EXCEPTION 'there is no layer % to drop', name
 			USING ERRCODE = 'undefined_table', HINT = 'Tables of the stage schema go with dicom.drop_pipeline().';
 	END IF;
 	PERFORM dicom.own_pipeline(l.pipeline);
 	SELECT string_agg(p.layer, ', ' ORDER BY p.layer) INTO children
 	FROM dicom.layer_parent p
+	JOIN dicom.layer c ON c.pipeline = p.pipeline AND c.name = p.layer AND c.kind <> 'export'
 	WHERE p.pipeline = l.pipeline AND p.parent = l.name;
 	IF children IS NOT NULL THEN
 		RAISE EXCEPTION 'other layers are made from %', l.name

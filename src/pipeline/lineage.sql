@@ -25,6 +25,10 @@ edge (pipeline, source, target, kind) AS (
 	JOIN dicom.layer_parent c ON c.pipeline = p.name
 	JOIN dicom.layer l ON l.pipeline = c.pipeline AND l.name = c.layer
 	WHERE l.kind IN ('table', 'view', 'matview')
+	UNION ALL
+	SELECT p.name, substr(l.name, 9), l.schema_name, 'export'
+	FROM own p
+	JOIN dicom.layer l ON l.pipeline = p.name AND l.kind = 'export'
 )
 SELECT e.pipeline, e.source, e.target, e.kind FROM edge e;
 GRANT SELECT ON dicom.lineage TO PUBLIC;
@@ -32,7 +36,7 @@ COMMENT ON VIEW dicom.lineage IS 'what is made from what, in the pipelines that 
 COMMENT ON COLUMN dicom.lineage.pipeline IS 'pipeline';
 COMMENT ON COLUMN dicom.lineage.source IS 'a table, or a server';
 COMMENT ON COLUMN dicom.lineage.target IS 'what is made from it';
-COMMENT ON COLUMN dicom.lineage.kind IS 'step that does it, or what the target is: copy, sync, stage, compress, processed, view, matview';
+COMMENT ON COLUMN dicom.lineage.kind IS 'step that does it, or what the target is: copy, sync, stage, compress, processed, view, matview, export';
 
 CREATE FUNCTION dicom.lineage_mermaid(pipeline text DEFAULT NULL)
 RETURNS text

@@ -74,6 +74,10 @@ BEGIN
 				WHEN 'max_size' THEN given.value::integer BETWEEN 1 AND 65500
 				WHEN 'batch_objects' THEN given.value::integer BETWEEN 1 AND 1000000
 				WHEN 'min_batch' THEN given.value::integer >= 1
+				WHEN 'export' THEN given.value ~ '^(none|(stage|processed|raw)(\s*,\s*(stage|processed|raw))*)$'
+				WHEN 'export_partition' THEN dicom.is_export_partition(given.value)
+				WHEN 'export_raw_to' THEN dicom.check_identified_server(given.value)
+				WHEN 'archive_class' THEN given.value ~ '^[A-Z0-9_-]{1,64}$'
 				WHEN 'inline_jpeg_limit' THEN given.value::integer >= 0
 				ELSE given.type <> 'interval' OR given.value::interval >= interval '0'
 			END;
@@ -225,6 +229,7 @@ BEGIN
 			USING ERRCODE = 'feature_not_supported', HINT = 'Make another pipeline over the same server, in schemas of its own.';
 	END IF;
 	PERFORM dicom.check_pipeline_options(jsonb_strip_nulls(options));
+	PERFORM dicom.check_export_change(found, options);
 	UPDATE dicom.pipeline p
 	SET options = jsonb_strip_nulls(p.options || options)
 	WHERE p.name = name;

@@ -77,7 +77,7 @@ BEGIN
 		SELECT l.name, l.kind, p.gives_day, p.columns && ARRAY['first_seen', 'last_seen'] AS reads_seen
 		FROM dicom.layer_parent p
 		JOIN dicom.layer l ON l.pipeline = p.pipeline AND l.name = p.layer
-		WHERE p.pipeline = mark_children.pipeline AND p.parent = mark_children.parent AND l.kind IN ('table', 'view', 'matview')
+		WHERE p.pipeline = mark_children.pipeline AND p.parent = mark_children.parent AND l.kind IN ('table', 'view', 'matview', 'export')
 	LOOP
 		touched := CASE WHEN child.gives_day OR known IS NULL THEN days WHEN child.reads_seen THEN seen ELSE known END;
 		CONTINUE WHEN coalesce(cardinality(touched), 0) = 0;
@@ -722,6 +722,7 @@ BEGIN
 	failed := dicom.account_for_objects(p, epoch, days);
 	PERFORM dicom.forget_pictures(p, epoch);
 	PERFORM dicom.propagate_stage(p, epoch);
+	PERFORM dicom.mark_children(p.name, quote_ident(p.stage_schema), epoch, days);
 	SELECT count(*) FILTER (WHERE c.action = 'inserted'), count(*) FILTER (WHERE c.action = 'updated'), count(*) FILTER (WHERE c.action = 'deleted')
 	INTO inserted, updated, deleted
 	FROM pg_temp.dicom_changes c;

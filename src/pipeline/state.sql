@@ -51,7 +51,7 @@ CREATE TABLE dicom.layer
 (
 	pipeline text COLLATE "C" NOT NULL REFERENCES dicom.pipeline ON UPDATE CASCADE ON DELETE CASCADE,
 	name text COLLATE "C" NOT NULL,
-	kind text NOT NULL CHECK (kind IN ('day', 'stage', 'table', 'view', 'matview')),
+	kind text NOT NULL CHECK (kind IN ('day', 'stage', 'table', 'view', 'matview', 'export')),
 	schema_name text NOT NULL,
 	table_name text NOT NULL,
 	storage_schema text,
@@ -69,7 +69,7 @@ COMMENT ON TABLE dicom.layer IS 'tables that a pipeline keeps fresh, day by day'
 COMMENT ON COLUMN dicom.layer.pipeline IS 'pipeline';
 COMMENT ON COLUMN dicom.layer.name IS 'schema and name, as SQL writes them; of the raw days that stage is made from, the stage schema alone';
 COMMENT ON COLUMN dicom.layer.kind IS
-	'day: the raw days that stage is made from; stage: a table of the stage schema; table: kept by its query; view, matview: a view or materialized view of the user''s';
+	'day: the raw days that stage is made from; stage: a table of the stage schema; table: kept by its query; view, matview: a view or materialized view of the user''s; export: Parquet files of one of these, schema and name are server and folder';
 COMMENT ON COLUMN dicom.layer.schema_name IS 'schema of what is read';
 COMMENT ON COLUMN dicom.layer.table_name IS 'name of what is read';
 COMMENT ON COLUMN dicom.layer.storage_schema IS 'schema of the table that holds the rows';
@@ -348,6 +348,12 @@ VALUES
 	('window', 'text', NULL, 'of pictures: grey levels, as dicompress --window takes them'),
 	('inline_jpeg_limit', 'integer', '0', 'pictures up to so many bytes are columns of compressed_images too'),
 	('burned_in', 'text', 'quarantine', 'images that may show text about a patient: quarantine gives no picture; allow does'),
+	('export', 'text', 'none', 'what is written as Parquet: none, or a list of stage, processed, raw'),
+	('export_partition', 'text', 'day', 'folders of exported tables: day (year=2021/month=09/day=12), month, or a template such as date={year}_{month}'),
+	('export_raw_to', 'text', NULL, 'server that raw tables are exported to; it must have the option identified'),
+	('export_allow_schema_change', 'boolean', 'false', 'exported tables may lose columns, or change their types'),
+	('archive_after', 'interval', NULL, 'age at which raw files of finished days move to another storage class; NULL: none does'),
+	('archive_class', 'text', 'STANDARD_IA', 'that storage class'),
 	('keep_runs', 'interval', '90 days', 'how long runs, and failures that are resolved, are kept')
 $$;
 COMMENT ON FUNCTION dicom.pipeline_options() IS 'options of pipelines, their types and defaults';
