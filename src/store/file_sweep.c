@@ -87,6 +87,7 @@ file_sweep(struct file_store *file, int directory)
 			close(fd);
 		return;
 	}
+	/* cppcheck-suppress readdirCalled ; nobody else has this stream */
 	while ((entry = readdir(stream)) != NULL)
 		if (is_temporary_name(entry->d_name))
 			sweep_name(directory, entry->d_name);
