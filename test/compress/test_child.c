@@ -257,7 +257,7 @@ UNIT_TEST(child_supplies)
 	CHECK(message_receive(&pair.other, &message, NULL) == DICOM_OK && message.type == MESSAGE_JOB);
 	for (i = 0; taken < length && i < 100000; i++)
 	{
-		size_t offered = length - given < 100000 ? length - given : 100000;
+		size_t offered = length - given < 600000 ? length - given : 600000;
 		size_t accepted = child_supply(pair.child, bytes + given, offered);
 		size_t got = 0;
 
