@@ -262,6 +262,7 @@ UNIT_TEST(child_supplies)
 		size_t got = 0;
 
 		given += accepted;
+		CHECK(next(&pair) == DICOM_PENDING);
 		while (pair.other.bulk_left > 0 || message_receive(&pair.other, &message, NULL) == DICOM_OK)
 		{
 			CHECK(message.type == MESSAGE_DATA);
@@ -269,7 +270,6 @@ UNIT_TEST(child_supplies)
 				break;
 			taken += got;
 		}
-		CHECK(next(&pair) == DICOM_PENDING);
 		if (accepted < offered)
 		{
 			struct epoll_event event;
