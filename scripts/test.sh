@@ -266,10 +266,12 @@ mapfile -t fuzzers < <(basename -a -s .c test/fuzz/fuzz_*.c)
 mapfile -t tests < <(basename -a -s .pl test/t/*.pl)
 build unit "build: sanitized" unit
 build image "build: sanitized image" image
+build compress "build: sanitized compress" compress
 build fuzz "build: fuzzers" "${fuzzers[@]/#/fuzz: }"
 build tools "build: tools" truth "${tests[@]}"
 tap "unit" as_user "$top/build/unit-tests"
 tap "image" as_user "$top/build/image-tests"
+tap "compress" as_user "$top/build/compress-tests"
 
 check "fuzz: seeds" fuzz_seeds
 for fuzzer in "${fuzzers[@]}"; do
