@@ -56,7 +56,7 @@ sub same_rows
 }
 
 my $of_images = q{count(*), count(DISTINCT sop_instance_uid), md5(string_agg(filename || sop_instance_uid || rows, ',' ORDER BY filename))};
-my $of_files = q{count(*), md5(string_agg(key || size || sop_instance_uid || transfer_syntax_uid, ',' ORDER BY key))};
+my $of_files = q{count(*), md5(string_agg(key || size || sop_instance_uid || transfer_syntax_uid || header_bytes, ',' ORDER BY key))};
 my $of_elements = q{count(*), count(DISTINCT key), sum(hashtext(key || path || coalesce(value, '')))};
 
 # --- Same rows
@@ -164,6 +164,37 @@ is($cluster->query(workers(4) . 'SET force_parallel_mode = on; SET client_min_me
 	$cluster->query('SET client_min_messages = error; SELECT count(*), count(DISTINCT patient_id) FROM bad.studies'), 'a de-duplicated table in one worker');
 is($cluster->query(workers(4) . "SELECT count(*) FROM local.images a JOIN local.files b ON a.filename = b.key AND a.sop_instance_uid = b.sop_instance_uid"), 2300,
 	'two shared scans in one plan');
+
+# --- Files that the catalog alone knows: no listing, and each object once
+
+$cluster->query(<<"END");
+SET client_min_messages = error;
+CREATE SERVER known FOREIGN DATA WRAPPER dicom_fdw OPTIONS (location 'file://$dir/', freshness '1d');
+CREATE SERVER known_bad FOREIGN DATA WRAPPER dicom_fdw OPTIONS (location 'file://$bad/', freshness '1d');
+CREATE SCHEMA known; CREATE SCHEMA known_bad;
+IMPORT FOREIGN SCHEMA dicom FROM SERVER known INTO known;
+IMPORT FOREIGN SCHEMA dicom FROM SERVER known_bad INTO known_bad;
+SELECT dicom.sync('known'), dicom.sync('known_bad');
+END
+tables('catalog', 'known');
+is($cluster->query("SELECT $of_images FROM known.images"), $cluster->query("SELECT $of_images FROM local.images"), 'catalog: the rows of the files');
+same_rows('catalog: a day', "SELECT $of_images FROM known.images WHERE study_date = '$first_day'");
+same_rows('catalog: some days', "SELECT $of_images FROM known.images WHERE study_date BETWEEN '$first_day' AND date '$first_day' + 3");
+same_rows('catalog: two prefixes', "SELECT $of_images FROM known.images WHERE filename LIKE ANY (ARRAY['inbox/2021/08/1%', 'inbox/2021/08/2%'])");
+$together = counters("SELECT $of_images FROM known.images", workers(4));
+is(join(' ', map { $_ // '-' } @$together{'Workers Launched', 'Objects From Catalog', 'Objects Listed', 'Objects Opened', 'LIST Requests', 'GET Requests'}), '4 2300 0 0 0 0',
+	'catalog: EXPLAIN ANALYZE has one total');
+is($cluster->query(workers(4) . 'SELECT count(*) FROM (SELECT rows FROM known.images LIMIT 5) x'), 5, 'catalog: LIMIT');
+cmp_ok(counters('SELECT rows FROM known.images LIMIT 5', workers(4))->{'Objects From Catalog'}, '<', 2300, 'catalog: the workers do not read on');
+$nested = 'SELECT n, count(*), count(DISTINCT i.rows) FROM generate_series(1, 3) n LEFT JOIN (SELECT rows FROM known_bad.images OFFSET 0) i ON true GROUP BY n ORDER BY n';
+$plain = $cluster->query(workers(0) . 'SET client_min_messages = error;' . $nested);
+like(plan_of($nested, workers(4) . $no_material), qr/Nested Loop Left Join.*Gather.*Parallel Foreign Scan/s, 'catalog: a Gather inside a nested loop');
+is($cluster->query(workers(4) . $no_material . $nested), $plain, 'catalog: the same rows each time');
+is($cluster->query(workers(4) . $no_material . 'SELECT sum((SELECT count(*) FROM (SELECT rows FROM known_bad.images WHERE rows + n >= 0 LIMIT 7) x)) FROM generate_series(1, 4) n'), 28,
+	'catalog: rescans with a LIMIT that ends each early');
+($out, $err) = $cluster->psql(workers(4) . 'SELECT count(rows) FROM known_bad.images');
+is($out, 50, 'catalog: bad files');
+like($err, qr/WARNING.*10 files could not be read.*The first is "000011\.dcm"/s, 'catalog: are told of as ever');
 
 # --- A bucket
 
