@@ -57,10 +57,25 @@ static bool
 can_be_asked(Oid *owner)
 {
 	Oid schema = get_namespace_oid("dicom", true);
-	Oid run_owner;
+	Oid other;
 
 	return OidIsValid(get_extension_oid("dicom_fdw", true)) && OidIsValid(schema) &&
-		   belong_to_superusers("run", schema, &run_owner) && belong_to_superusers("due", schema, owner);
+		   belong_to_superusers("run", schema, &other) && belong_to_superusers("due", schema, &other) &&
+		   belong_to_superusers("worker_due", schema, owner);
+}
+
+/* False: no more may run now. */
+static bool
+want_run(HeapTuple tuple, TupleDesc descriptor)
+{
+	bool no_name, no_owner, no_reason;
+	Datum name = SPI_getbinval(tuple, descriptor, 1, &no_name);
+	Datum owner = SPI_getbinval(tuple, descriptor, 2, &no_owner);
+	Datum reason = SPI_getbinval(tuple, descriptor, 3, &no_reason);
+
+	return no_name || no_owner ||
+		   worker_want_run(MyDatabaseId, DatumGetObjectId(owner), TextDatumGetCString(name),
+						   no_reason ? "due" : TextDatumGetCString(reason));
 }
 
 static void
@@ -68,20 +83,12 @@ want_runs(void)
 {
 	uint64 i;
 
-	if (SPI_execute("SELECT d.pipeline::pg_catalog.text, d.owner::pg_catalog.oid FROM dicom.due() d", false,
-					0) != SPI_OK_SELECT)
+	if (SPI_execute("SELECT d.pipeline, d.owner, d.reason FROM dicom.worker_due() d", false, 0) !=
+		SPI_OK_SELECT)
 		elog(ERROR, "could not ask for due pipelines");
 	for (i = 0; i < SPI_processed; i++)
-	{
-		bool no_name, no_owner;
-		HeapTuple tuple = SPI_tuptable->vals[i];
-		Datum name = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &no_name);
-		Datum owner = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &no_owner);
-
-		if (!no_name && !no_owner &&
-			!worker_want_run(MyDatabaseId, DatumGetObjectId(owner), TextDatumGetCString(name)))
+		if (!want_run(SPI_tuptable->vals[i], SPI_tuptable->tupdesc))
 			break;
-	}
 }
 
 static void
@@ -114,7 +121,7 @@ dicom_check(Datum argument)
 	if (!worker_begin(argument, WORKER_CHECK, &slot))
 		return;
 	worker_connect(slot.database, InvalidOid);
-	pgstat_report_activity(STATE_RUNNING, "SELECT * FROM dicom.due()");
+	pgstat_report_activity(STATE_RUNNING, "SELECT * FROM dicom.worker_due()");
 	ask();
 	worker_succeeded();
 	worker_wake_launcher(false);

@@ -7,10 +7,8 @@
 #include <sys/wait.h>
 
 #include "../pg/compat.h"
-#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
@@ -19,15 +17,14 @@
 #include "../pg/report.h"
 #include "../pg/result_rows.h"
 #include "../pg/settings.h"
-#include "../server/options.h"
+#include "../pg/text_array.h"
 #include "../server/server.h"
+#include "compress_arguments.h"
 #include "compress_line.h"
 #include "process.h"
 
 #define PICTURES_AT_ONCE 32 /* read back side by side */
 #define WAITING_BYTES    (32 * 1024 * 1024)
-#define MAX_INLINE       (256 * 1024 * 1024)
-#define MAX_ARGUMENTS    40
 
 SQL_FUNCTION(dicom_compress_objects);
 
@@ -89,172 +86,6 @@ struct compression
 	MemoryContext line_context;
 };
 
-/* --- arguments --- */
-
-static int
-texts_of(ArrayType *array, const char *what, char ***texts)
-{
-	Datum *datums;
-	bool *nulls;
-	int count;
-	int i;
-
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &datums, &nulls, &count);
-	*texts = palloc((count + 1) * sizeof(**texts));
-	for (i = 0; i < count; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be NULL", what)));
-		(*texts)[i] = TextDatumGetCString(datums[i]);
-	}
-	return count;
-}
-
-/* Options of dicompress that may be given, by the name they have in SQL. Its own checks say what values are valid. */
-static const struct
-{
-	const char *name;
-	const char *option;
-} known_options[] = {
-	{"frames", "--frames"},   {"jobs", "--jobs"},       {"max_size", "--max-size"},
-	{"memory", "--memory"},   {"quality", "--quality"}, {"subsampling", "--subsampling"},
-	{"timeout", "--timeout"}, {"window", "--window"},
-};
-
-static void
-refuse_option(const char *name)
-{
-	struct closest_match match = {.wanted = name};
-	int i;
-
-	for (i = 0; i < (int) lengthof(known_options); i++)
-		closest_match_offer(&match, known_options[i].name);
-	closest_match_offer(&match, "inline_limit");
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no option \"%s\" of pictures", name),
-			 match.best ? errhint("Perhaps you meant the option \"%s\".", match.best)
-						: errhint("Valid options are frames, inline_limit, jobs, max_size, memory, "
-								  "quality, subsampling, timeout, window.")));
-}
-
-static char *
-value_text(const char *name, const JsonbValue *value)
-{
-	if (value->type == jbvString)
-		return pnstrdup(value->val.string.val, value->val.string.len);
-	if (value->type == jbvNumeric)
-		return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("option \"%s\" of pictures must be a text or a number", name)));
-	return NULL;
-}
-
-static int64
-inline_limit_of(const char *text)
-{
-	char *end;
-	long long limit = strtoll(text, &end, 10);
-
-	if (end == text || *end || limit < 0 || limit > MAX_INLINE)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"inline_limit\" of pictures must be a number from 0 to %d", MAX_INLINE)));
-	return limit;
-}
-
-/* Options become arguments; one is for us. */
-static int
-add_options(struct compression *compression, Jsonb *options, const char **arguments, int count)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(&options->root);
-	JsonbIteratorToken token;
-	JsonbValue item;
-	char *name = NULL;
-	int i;
-
-	if (!JB_ROOT_IS_OBJECT(options))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("options of pictures must be a JSON object")));
-	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			name = pnstrdup(item.val.string.val, item.val.string.len);
-		if (token != WJB_VALUE || item.type == jbvNull)
-			continue;
-		for (i = 0; i < (int) lengthof(known_options); i++)
-			if (strcmp(known_options[i].name, name) == 0)
-				break;
-		if (strcmp(name, "inline_limit") == 0)
-			compression->inline_limit = inline_limit_of(value_text(name, &item));
-		else if (i == lengthof(known_options))
-			refuse_option(name);
-		else
-			arguments[count++] = psprintf("%s=%s", known_options[i].option, value_text(name, &item));
-	}
-	return count;
-}
-
-/* --- stores, as dicompress is told of them --- */
-
-static void
-add_member(StringInfo json, const char *name, const char *value)
-{
-	if (value == NULL)
-		return;
-	appendStringInfo(json, ", \"%s\": ", name);
-	escape_json(json, value);
-}
-
-static char *
-location_of(const struct store_options *options)
-{
-	size_t length = strlen(options->location);
-
-	return text_to_utf8(length > 0 && options->location[length - 1] == '/'
-							? options->location
-							: psprintf("%s/", options->location));
-}
-
-static void
-add_store(StringInfo json, const struct store_options *options)
-{
-	appendStringInfo(json, "{\"allow_ambient\": %s, \"restrict_endpoints\": %s",
-					 options->allow_ambient ? "true" : "false",
-					 options->restrict_endpoints ? "true" : "false");
-	add_member(json, "location", location_of(options));
-	add_member(json, "endpoint", options->endpoint);
-	add_member(json, "region", options->region);
-	add_member(json, "url_style", option_url_style_words[options->url_style]);
-	add_member(json, "tls_ca", options->tls_ca);
-	add_member(json, "credentials", option_credentials_words[options->credentials]);
-	add_member(json, "profile", options->profile);
-	add_member(json, "access_key_id", options->access_key_id);
-	add_member(json, "secret_access_key", options->secret_access_key);
-	add_member(json, "session_token", options->session_token);
-	add_member(json, "allowed_endpoints", options->allowed_endpoints);
-	if (options->max_requests > 0)
-		appendStringInfo(json, ", \"max_requests\": %d", options->max_requests);
-	if (options->max_retries >= 0)
-		appendStringInfo(json, ", \"max_retries\": %d", options->max_retries);
-	if (options->request_timeout_ms > 0)
-		appendStringInfo(json, ", \"request_timeout_ms\": %d", options->request_timeout_ms);
-	appendStringInfoChar(json, '}');
-}
-
-static char *
-describe_stores(const struct compression *compression)
-{
-	StringInfoData json;
-
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '[');
-	add_store(&json, &compression->source);
-	appendStringInfoChar(&json, ',');
-	add_store(&json, &compression->target);
-	appendStringInfoChar(&json, ']');
-	return json.data;
-}
-
 /* --- objects, as it is told of them --- */
 
 static int
@@ -275,13 +106,13 @@ find_object(struct compression *compression, char *url)
 static void
 take_objects(struct compression *compression, ArrayType *keys, ArrayType *templates)
 {
-	char *location = location_of(&compression->source);
+	char *location = compress_location(&compression->source);
 	char **key;
 	char **template;
-	int count = texts_of(keys, "keys", &key);
+	int count = text_array_elements(keys, "keys", &key);
 	int i;
 
-	if (texts_of(templates, "key templates", &template) != count)
+	if (text_array_elements(templates, "key templates", &template) != count)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
 						errmsg("keys and key_templates must have the same number of elements")));
 	compression->count = count;
@@ -319,7 +150,7 @@ describe_objects(const struct compression *compression, StringInfo input)
 			continue;
 		appendStringInfoString(input, "{\"source\": ");
 		escape_json(input, compression->objects[i].url);
-		add_member(input, "key", text_to_utf8(compression->objects[i].template));
+		compress_add_member(input, "key", text_to_utf8(compression->objects[i].template));
 		appendStringInfoString(input, "}\n");
 	}
 }
@@ -549,7 +380,7 @@ start_program(struct compression *compression, const char **arguments, const Str
 	struct process_start start = {.path = program_path(), .arguments = arguments};
 
 	start.wants_cloud_keys = compression->source.allow_ambient || compression->target.allow_ambient;
-	start.secret = describe_stores(compression);
+	start.secret = compress_describe_stores(&compression->source, &compression->target);
 	start.input = input->data;
 	start.input_length = input->len;
 	return process_open(&start, CurrentMemoryContext);
@@ -573,14 +404,14 @@ listen(struct compression *compression, struct process *process)
 static void
 compress(struct compression *compression, Jsonb *options)
 {
-	const char *arguments[MAX_ARGUMENTS] = {"dicompress", "--stores=fd:3", "--state=none",
-											"--progress=never"};
+	const char *arguments[COMPRESS_MAX_OPTIONS + 7] = {"dicompress", "--stores=fd:3", "--state=none",
+													   "--progress=never"};
 	int count = 4;
 	StringInfoData input;
 	struct process *process;
 
-	arguments[count++] = psprintf("--output=%s", location_of(&compression->target));
-	count = add_options(compression, options, arguments, count);
+	arguments[count++] = psprintf("--output=%s", compress_location(&compression->target));
+	count = compress_add_options(options, arguments, count, &compression->inline_limit);
 	arguments[count] = "-";
 	describe_objects(compression, &input);
 	if (compression->inline_limit > 0)

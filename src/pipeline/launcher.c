@@ -5,14 +5,22 @@
 #include "postgres.h"
 
 #include "../pg/compat.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/table.h"
 #include "access/xact.h"
-#include "commands/dbcommands.h"
+#include "catalog/pg_database.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
 #include "../pg/settings.h"
@@ -350,6 +358,27 @@ start_check(struct database *database, Oid oid)
 	return started;
 }
 
+/* Without a database there is no cache of indexes but what a file may bring: so it may take reading the table. */
+static Oid
+oid_of_database(const char *name)
+{
+	Relation databases_table = table_open(DatabaseRelationId, AccessShareLock);
+	Oid oid = InvalidOid;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, Anum_pg_database_datname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(name));
+	scan =
+		systable_beginscan(databases_table, DatabaseNameIndexId, criticalSharedRelcachesBuilt, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		oid = ((Form_pg_database) GETSTRUCT(tuple))->oid;
+	systable_endscan(scan);
+	table_close(databases_table, AccessShareLock);
+	return oid;
+}
+
 static Oid
 look_up_database(const char *name)
 {
@@ -357,7 +386,7 @@ look_up_database(const char *name)
 	Oid oid;
 
 	StartTransactionCommand();
-	oid = get_database_oid(name, true);
+	oid = oid_of_database(name);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 	return oid;

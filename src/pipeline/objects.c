@@ -5,13 +5,12 @@
 #include "postgres.h"
 
 #include "../pg/compat.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "../pg/report.h"
 #include "../pg/result_rows.h"
+#include "../pg/text_array.h"
 #include "../server/server.h"
 #include "transfer.h"
 
@@ -20,22 +19,15 @@
 SQL_FUNCTION(dicom_copy_objects);
 SQL_FUNCTION(dicom_delete_objects);
 
+/* As a store has them. */
 static int
 keys_of(ArrayType *array, char ***keys)
 {
-	Datum *texts;
-	bool *nulls;
-	int count;
+	int count = text_array_elements(array, "keys", keys);
 	int i;
 
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &texts, &nulls, &count);
-	*keys = palloc((count + 1) * sizeof(**keys));
 	for (i = 0; i < count; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("keys must not be NULL")));
-		(*keys)[i] = text_to_utf8(TextDatumGetCString(texts[i]));
-	}
+		(*keys)[i] = text_to_utf8((*keys)[i]);
 	return count;
 }
 

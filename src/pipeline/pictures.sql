@@ -161,7 +161,7 @@ BEGIN
 			GROUP BY k.source_key
 		),
 		noted AS MATERIALIZED (
-			SELECT r.*, CASE WHEN r.error IS NULL OR r.frames > 0 THEN 'done' WHEN r.error LIKE 'no pixel data%%' THEN 'none' ELSE 'failed' END AS state
+			SELECT r.*, CASE WHEN r.error IS NULL OR r.frames > 0 THEN 'done' WHEN r.error_code = '02000' THEN 'none' ELSE 'failed' END AS state
 			FROM result r
 		),
 		written AS (

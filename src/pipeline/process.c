@@ -261,16 +261,16 @@ check_started(struct process *process)
 			 errhint("Setting dicom_fdw.dicompress_path names the program.")));
 }
 
-/* A pipe takes 64 KiB before anybody reads, which is far more than this can be. */
+/* Before there is anybody to read it: a pipe takes 64 KiB, which is far more than this can be. */
 static void
-hand_over_secret(struct process *process)
+lay_down_secret(struct process *process)
 {
 	const char *secret = process->start.secret;
 	size_t length = strlen(secret);
 
 	if (write(process->ours[STREAM_SECRET], secret, length) != (ssize_t) length)
-		ereport(ERROR, (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
-						errmsg("could not hand over what \"%s\" needs to know", process->start.path)));
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("what \"%s\" needs to know is too long", process->start.path)));
 	close_descriptor(&process->ours[STREAM_SECRET]);
 }
 
@@ -299,9 +299,9 @@ process_open(const struct process_start *start, MemoryContext context)
 	if (process->epoll < 0)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not create a descriptor to wait for: %m")));
 	open_pipes(process);
+	lay_down_secret(process);
 	start_child(process);
 	check_started(process);
-	hand_over_secret(process);
 	watch(process, STREAM_INPUT, EPOLLOUT);
 	watch(process, STREAM_OUTPUT, EPOLLIN);
 	watch(process, STREAM_ERROR, EPOLLIN);

@@ -8,7 +8,7 @@
 
 CREATE FUNCTION dicom.pipeline_steps()
 RETURNS TABLE (step text, place integer, work text)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 9
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
 VALUES
@@ -18,9 +18,10 @@ VALUES
 	('stage', 4, 'dicom.step_stage'),
 	('compress', 5, 'dicom.step_compress'),
 	('processed', 6, 'dicom.step_processed'),
-	('export', 7, 'dicom.step_export'),
-	('archive', 8, 'dicom.step_archive'),
-	('clean', 9, 'dicom.step_clean')
+	('switch', 7, 'dicom.step_switch'),
+	('export', 8, 'dicom.step_export'),
+	('archive', 9, 'dicom.step_archive'),
+	('clean', 10, 'dicom.step_clean')
 $$;
 COMMENT ON FUNCTION dicom.pipeline_steps() IS
 	'steps of a run, in order, and the function of each, where there is one: it takes a run, does a piece of work and says whether there is more';
@@ -583,6 +584,10 @@ DECLARE
 	done record;
 	keep interval := dicom.pipeline_option(p.options, 'keep_runs')::interval;
 BEGIN
+	IF cardinality(p.old_epochs) > 0 THEN
+		PERFORM dicom.note_progress(run, deleted => dicom.drop_old_epoch(p, p.old_epochs[1]));
+		RETURN true;
+	END IF;
 	SELECT * INTO done FROM dicom.clean_pictures(p, 1000);
 	IF done.folders > 0 THEN
 		PERFORM dicom.note_progress(run, done => done.folders, deleted => done.deleted);
@@ -697,7 +702,7 @@ BEGIN
 	SELECT s.step INTO next
 	FROM dicom.pipeline_steps() s
 	WHERE s.place > (SELECT t.place FROM dicom.pipeline_steps() t WHERE t.step = r.step) AND to_regprocedure(s.work || '(bigint)') IS NOT NULL
-		AND (s.step <> 'copy' OR p.provider IS NOT NULL)
+		AND (s.step <> 'copy' OR p.provider IS NOT NULL) AND (s.step <> 'switch' OR p.next_epoch IS NOT NULL)
 	ORDER BY s.place
 	LIMIT 1;
 	IF next IS NULL OR p.paused THEN

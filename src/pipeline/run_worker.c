@@ -98,9 +98,10 @@ report_failure(const char *pipeline, const ErrorData *error)
 }
 
 static bool
-try_call(const char *pipeline, MemoryContext context)
+try_call(const char *pipeline, const char *reason, MemoryContext context)
 {
-	char *statement = psprintf("CALL dicom.run(%s)", quote_literal_cstr(pipeline));
+	char *statement = psprintf("CALL dicom.run(%s, reason => %s)", quote_literal_cstr(pipeline),
+							   quote_literal_cstr(reason));
 	volatile bool done = false;
 
 	PG_TRY();
@@ -138,7 +139,7 @@ dicom_run_worker(Datum argument)
 	worker_connect(slot.database, slot.owner);
 	context = AllocSetContextCreate(TopMemoryContext, "dicom_fdw run", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	if (try_call(slot.pipeline, context))
+	if (try_call(slot.pipeline, slot.reason, context))
 		worker_succeeded();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	pgstat_report_stat(true);

@@ -14,6 +14,7 @@ CREATE TABLE dicom.pipeline
 	processed_schema text NOT NULL,
 	epoch integer NOT NULL,
 	next_epoch integer,
+	old_epochs integer[] NOT NULL DEFAULT '{}',
 	paused boolean NOT NULL DEFAULT false,
 	options jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
 	rules text,
@@ -36,6 +37,7 @@ COMMENT ON COLUMN dicom.pipeline.stage_schema IS 'schema of the de-identified ta
 COMMENT ON COLUMN dicom.pipeline.processed_schema IS 'schema of the tables that are made from those';
 COMMENT ON COLUMN dicom.pipeline.epoch IS 'epoch of the key whose pseudonyms readers see';
 COMMENT ON COLUMN dicom.pipeline.next_epoch IS 'epoch that is being built beside it; NULL: none';
+COMMENT ON COLUMN dicom.pipeline.old_epochs IS 'epochs that nobody sees any more, and whose rows and pictures are being removed';
 COMMENT ON COLUMN dicom.pipeline.paused IS 'no run begins';
 COMMENT ON COLUMN dicom.pipeline.options IS 'what dicom.pipeline_options() lists, where it is not the default';
 COMMENT ON COLUMN dicom.pipeline.rules IS 'fingerprint of the rules that de-identified the tables; another one makes every day stale';

@@ -4,17 +4,13 @@
  */
 #include "postgres.h"
 
-#include <sys/epoll.h>
-#include <unistd.h>
-
 #include "../pg/compat.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "../pg/handle.h"
 #include "../pg/report.h"
-#include "../pg/wait.h"
+#include "../pg/store_pair.h"
 #include "transfer.h"
 
 #define PIECE         ((size_t) 8 * 1024 * 1024)
@@ -51,7 +47,7 @@ struct transfer
 	struct store *target;
 	MemoryContext context;
 	bool copies; /* the store does it */
-	int epoll;   /* of both stores; -1: they need none */
+	struct store_pair *pair;
 	int window;
 	int count;
 	size_t memory;
@@ -60,31 +56,6 @@ struct transfer
 };
 
 /* --- opening --- */
-
-static void
-close_epoll(void *handle)
-{
-	close(((struct transfer *) handle)->epoll);
-}
-
-static bool
-watch(int epoll, struct store *store)
-{
-	struct epoll_event event = {.events = EPOLLIN};
-
-	return epoll_ctl(epoll, EPOLL_CTL_ADD, store_wait_descriptor(store), &event) == 0;
-}
-
-static void
-open_epoll(struct transfer *transfer)
-{
-	transfer->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (transfer->epoll >= 0)
-		handle_tie(transfer->context, close_epoll, transfer);
-	if (transfer->epoll < 0 || !watch(transfer->epoll, transfer->source) ||
-		!watch(transfer->epoll, transfer->target))
-		ereport(ERROR, (errcode_for_file_access(), errmsg("cannot create a descriptor to wait for: %m")));
-}
 
 struct transfer *
 transfer_open(struct store *source, struct store *target, MemoryContext context)
@@ -96,10 +67,8 @@ transfer_open(struct store *source, struct store *target, MemoryContext context)
 	transfer->context = context;
 	transfer->copies = store_can_copy(source, target);
 	transfer->window = store_is_remote(source) || store_is_remote(target) ? REMOTE_WINDOW : 1;
-	transfer->epoll = -1;
 	dlist_init(&transfer->jobs);
-	if (source != target && store_is_remote(source) && store_is_remote(target))
-		open_epoll(transfer);
+	transfer->pair = store_pair_open(source, target, context);
 	return transfer;
 }
 
@@ -543,49 +512,6 @@ advance_all(struct transfer *transfer)
 }
 
 static void
-wait_for_store(struct store *store, int timeout_ms)
-{
-	struct dicom_error error;
-
-	if (store_wait(store, timeout_ms, &error) != DICOM_OK)
-		report_error(&error);
-}
-
-/* Milliseconds that a store can be left alone; -1: until its descriptor says otherwise. */
-static int
-sooner(int left, int right)
-{
-	if (left < 0 || right < 0)
-		return Max(left, right);
-	return Min(left, right);
-}
-
-static void
-wait_for_both(struct transfer *transfer)
-{
-	int timeout_ms = sooner(store_wait_timeout(transfer->source), store_wait_timeout(transfer->target));
-
-	if (!backend_host.wait(backend_host.arg, transfer->epoll, timeout_ms))
-	{
-		struct dicom_error error;
-
-		dicom_fail(&error, DICOM_ERROR_INTERRUPTED, "interrupted while waiting for a store");
-		report_error(&error);
-	}
-	wait_for_store(transfer->source, 0);
-	wait_for_store(transfer->target, 0);
-}
-
-static void
-wait_for_progress(struct transfer *transfer)
-{
-	if (transfer->epoll >= 0)
-		wait_for_both(transfer);
-	else
-		wait_for_store(store_is_remote(transfer->source) ? transfer->source : transfer->target, -1);
-}
-
-static void
 forget_given(struct transfer *transfer)
 {
 	if (transfer->given == NULL)
@@ -612,7 +538,7 @@ transfer_next(struct transfer *transfer)
 			;
 		if (first->state == JOB_DONE)
 			break;
-		wait_for_progress(transfer);
+		store_pair_wait(transfer->pair);
 	}
 	dlist_delete(&first->node);
 	transfer->count--;

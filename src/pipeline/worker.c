@@ -139,7 +139,7 @@ worker_succeeded(void)
 }
 
 bool
-worker_want_run(Oid database, Oid owner, const char *pipeline)
+worker_want_run(Oid database, Oid owner, const char *pipeline, const char *reason)
 {
 	struct worker_slot *unused = NULL;
 	bool found = false;
@@ -166,6 +166,7 @@ worker_want_run(Oid database, Oid owner, const char *pipeline)
 		unused->database = database;
 		unused->owner = owner;
 		strlcpy(unused->pipeline, pipeline, WORKER_PIPELINE);
+		strlcpy(unused->reason, reason, WORKER_REASON);
 		found = true;
 	}
 	worker_shared->more_waiting |= !found;

@@ -22,6 +22,7 @@
 
 #define WORKER_SLOTS    64
 #define WORKER_PIPELINE 64 /* bytes of a pipeline's name, with the one that ends it */
+#define WORKER_REASON   32 /* likewise */
 
 enum worker_kind
 {
@@ -48,6 +49,7 @@ struct worker_slot
 	Oid database;
 	Oid owner; /* of the pipeline */
 	char pipeline[WORKER_PIPELINE];
+	char reason[WORKER_REASON]; /* why it is due */
 };
 
 struct worker_shared
@@ -75,7 +77,7 @@ extern void worker_succeeded(void);
 extern void worker_connect(Oid database, Oid user);
 
 /* Wants a run, unless it is wanted or running already. False: no more may run. */
-extern bool worker_want_run(Oid database, Oid owner, const char *pipeline);
+extern bool worker_want_run(Oid database, Oid owner, const char *pipeline, const char *reason);
 
 /* Lets the launcher look at its slots. */
 extern void worker_wake_launcher(bool check);

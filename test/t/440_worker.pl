@@ -37,8 +37,8 @@ $$;
 CREATE TABLE IF NOT EXISTS job (name text PRIMARY KEY, owner regrole NOT NULL, due boolean NOT NULL DEFAULT true, action text NOT NULL DEFAULT 'SELECT 1');
 CREATE TABLE IF NOT EXISTS note (name text, who name, session name, pid integer, began timestamptz, ended timestamptz);
 GRANT ALL ON job, note TO PUBLIC;
-CREATE FUNCTION dicom.due() RETURNS TABLE (pipeline text, owner regrole) LANGUAGE sql AS 'SELECT name, owner FROM public.job WHERE due ORDER BY name';
-CREATE PROCEDURE dicom.run(pipeline text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION dicom.due() RETURNS TABLE (pipeline text, owner oid, reason text) LANGUAGE sql AS 'SELECT name, owner::oid, ''poll'' FROM public.job WHERE due ORDER BY name';
+CREATE PROCEDURE dicom.run(pipeline text, reason text DEFAULT NULL) LANGUAGE plpgsql AS $$
 DECLARE
 	it public.job;
 BEGIN
@@ -82,6 +82,7 @@ sub running
 sub launcher { return $cluster->query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'dicom_fdw launcher'") }
 
 ok(wait_until(sub { launcher() }), 'the launcher runs');
+unlike($cluster->server_log, qr/background worker "dicom_fdw launcher" .* exited/, 'from the beginning');
 is($cluster->query("SELECT datname IS NULL FROM pg_stat_activity WHERE backend_type = 'dicom_fdw launcher'"), 't', 'in no database');
 
 # --- A run: when it is due, as its owner
@@ -102,7 +103,7 @@ like($cluster->server_log, qr/SQLSTATE 42501: permission denied for table pg_aut
 job('one', 'seen', 'alice', 'SELECT pg_sleep(1.5)');
 my $pid = running('one', 'seen');
 is($cluster->query("SELECT backend_type, datname, usename, query FROM pg_stat_activity WHERE pid = $pid"),
-	"dicom_fdw run|one|alice|CALL dicom.run('seen')", 'a run is seen in pg_stat_activity');
+	"dicom_fdw run|one|alice|CALL dicom.run('seen', reason => 'poll')", 'a run is seen in pg_stat_activity');
 await('one', 'seen');
 
 # --- Failures
@@ -156,6 +157,21 @@ is($cluster->query("SELECT count(*) FROM note WHERE name = 'woken'", db => 'one'
 $cluster->query("SELECT dicom.wake_worker()", db => 'one', user => 'bob');
 ok(await('one', 'woken', 10), 'anybody may wake it: it runs what is due');
 is($cluster->query("CREATE EXTENSION dicom_fdw; SELECT dicom.wake_worker()"), 'f', 'where no worker looks after the database, it is said so');
+
+# A pipeline whose runs bring the server down
+$cluster->query(<<'SQL');
+INSERT INTO dicom.pipeline (name, owner, raw, stage, raw_schema, stage_schema, processed_schema, epoch) VALUES ('crasher', 'alice', 'r', 's', 'r', 's', 'p', 1);
+INSERT INTO dicom.run_log (pipeline, status, step, reason, forced, pid, started_at, updated_at) VALUES ('crasher', 'interrupted', 'stage', 'poll', false, 1, now(), now());
+SQL
+my $due = 'SELECT (SELECT count(*) FROM dicom.due()), (SELECT count(*) FROM dicom.worker_due())';
+my $interrupted = "INSERT INTO dicom.run_log (pipeline, status, step, reason, forced, pid, started_at, updated_at) VALUES ('crasher', 'running', 'stage', 'poll', false, 1, now() - interval '%s', now());";
+is($cluster->query($due), '1|1', 'a run that was interrupted is begun anew');
+is($cluster->query(sprintf "$interrupted $due", '1 s'), '1|0', 'after the second one in a row the worker waits');
+is($cluster->query("UPDATE dicom.run_log SET started_at = now() - interval '40 s'; $due"), '1|1', 'a while');
+is($cluster->query(sprintf("$interrupted $interrupted $due", '40 s', '40 s')), '1|0', 'and longer after more of them');
+is($cluster->query("UPDATE dicom.pipeline SET requested_at = now(); $due"), '1|1', 'unless somebody asks for a run');
+is($cluster->query("UPDATE dicom.pipeline SET requested_at = NULL; UPDATE dicom.run_log SET status = 'failed' WHERE id = (SELECT max(id) FROM dicom.run_log); $due"), '1|1', 'one that came to its end is none of them');
+$cluster->query('DELETE FROM dicom.pipeline');
 $cluster->query("ALTER SYSTEM RESET dicom_fdw.worker_naptime; SELECT pg_reload_conf()");
 $cluster->query('SELECT dicom.wake_worker()', db => 'one');
 
@@ -268,8 +284,8 @@ unlike($cluster->server_log, qr/terminated by signal (?!9\b)|PANIC|TRAP/, 'no pr
 # --- Too few processes
 
 my $small = cluster(conf => "shared_preload_libraries = 'dicom_fdw'\ndicom_fdw.databases = 'postgres'\ndicom_fdw.worker_naptime = 1\nmax_worker_processes = 2\n");
-# The launcher and logical replication's share what there is.
-ok(wait_until(sub { $small->server_log =~ /no background worker is free to look after pipelines\n.*HINT:.*max_worker_processes/ }, 15)
-	|| $small->server_log =~ /too many background workers/, 'where no process can be had, the log says what to do');
+# The launcher and that of logical replication share what there is.
+ok(wait_until(sub { $small->server_log =~ /no background worker is free to look after pipelines\n.*HINT:.*max_worker_processes/ }, 15),
+	'where no process can be had, the log says what to do');
 
 done_testing();
