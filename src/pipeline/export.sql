@@ -553,7 +553,7 @@ DECLARE
 	r dicom.run_log := found.r;
 	t dicom.export_table;
 	days date[];
-	gone text[];
+	obsolete text[];
 BEGIN
 	IF r.cursor IS NULL THEN
 		PERFORM dicom.prepare_export(p);
@@ -575,10 +575,10 @@ BEGIN
 			PERFORM dicom.write_manifest(p, t.table_name);
 			RETURN true;
 		END IF;
-		gone := ARRAY(SELECT f.key FROM dicom.export_file f WHERE f.pipeline = p.name AND f.table_name = t.table_name AND f.gone ORDER BY f.key LIMIT 1000);
-		IF cardinality(gone) > 0 THEN
-			PERFORM dicom.delete_objects(t.server, gone);
-			DELETE FROM dicom.export_file f WHERE f.pipeline = p.name AND f.table_name = t.table_name AND f.gone AND f.key = ANY (gone);
+		obsolete := ARRAY(SELECT f.key FROM dicom.export_file f WHERE f.pipeline = p.name AND f.table_name = t.table_name AND f.gone ORDER BY f.key LIMIT 1000);
+		IF cardinality(obsolete) > 0 THEN
+			PERFORM dicom.delete_objects(t.server, obsolete);
+			DELETE FROM dicom.export_file f WHERE f.pipeline = p.name AND f.table_name = t.table_name AND f.gone AND f.key = ANY (obsolete);
 			RETURN true;
 		END IF;
 	END LOOP;

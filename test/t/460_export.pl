@@ -54,10 +54,9 @@ sub compare
 			AND atttypid IN ('text'::regtype, 'integer'::regtype, 'bigint'::regtype, 'date'::regtype, 'boolean'::regtype)");
 		my $truth = $cluster->query("SELECT json_build_array($columns) FROM $relation ORDER BY 1::text COLLATE \"C\"");
 		next if $no_engine;
-		my $list = $columns =~ s/, /, /gr;
-		my $read = $count ? duckdb("SELECT to_json([" . join(', ', map { "$_\::VARCHAR" } split /, /, $list) . "])::VARCHAR AS j FROM read_parquet('$stage/$table/**/*.parquet', hive_partitioning = true, union_by_name = true)") : '';
-		my @read = map { $_ ? @{ decode_json($_)->{j} ? [ decode_json($_)->{j} ] : [] } : () } split /\n/, $read;
-		my $flat = sub { join "\n", sort map { join '|', map { defined $_ ? (JSON::PP::is_bool($_) ? ($_ ? 'true' : 'false') : $_) : '' } @{ decode_json($_) } } @_ };
+		my $read = $count ? duckdb("SELECT to_json([" . join(', ', map { "$_\::VARCHAR" } split /, /, $columns) . "])::VARCHAR AS j FROM read_parquet('$stage/$table/**/*.parquet', hive_partitioning = true, union_by_name = true)") : '';
+		my @read = map { decode_json($_)->[0] } split /\n/, $read;
+		my $flat = sub { join "\n", sort map { join '|', map { defined $_ ? (JSON::PP::is_bool($_) ? ($_ ? 'true' : 'false') : $_) : '' } @{ JSON::PP->new->decode($_) } } @_ };
 		is($flat->(@read), $flat->(split /\n/, $truth), "$promise: $table");
 		is(manifest($table)->{rows}, $count, "$promise: the manifest of $table counts its rows") if $count;
 	}
