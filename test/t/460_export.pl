@@ -168,6 +168,22 @@ run_pipeline($cluster, 'lake');
 compare('by month');
 like(files('stage/images'), qr{^stage/images/date=\d{4}_\d\d/data\.parquet$}m, 'folders of a template');
 
+$cluster->query(q{SELECT dicom.drop_layer('dicom_processed.small')});
+run_pipeline($cluster, 'lake');
+like(files('processed/small'), qr/parquet/, 'files of a table that is dropped stay');
+$cluster->query(q{SELECT dicom.drop_export('lake', 'dicom_processed.small')});
+is(files('processed/small'), '', 'until they are deleted');
+like(files('processed/images'), qr/parquet/, 'alone');
+
+# --- another key
+
+my $epoch = $cluster->query(q{SELECT dicom.rotate_epoch('lake')});
+run_pipeline($cluster, 'lake') for 1 .. 2;
+is($cluster->query("SELECT epoch FROM dicom.pipeline WHERE name = 'lake'"), $epoch, 'the key has changed');
+compare('under another key');
+is($cluster->query('SELECT DISTINCT epoch FROM dicom.export_file'), $epoch, 'no file of the old one is left');
+is(manifest('stage/images')->{epoch}, $epoch, 'as the manifest says');
+
 # --- two pipelines do not share a folder
 
 ($out, $err) = $cluster->psql(q{SELECT dicom.create_pipeline('other', raw => 'files', stage => 'lake_stage', stage_schema => 'o_stage', processed_schema => 'o_processed', options => '{"export": "stage"}')});

@@ -77,6 +77,26 @@ for my $call ("dicom.set_storage_class('files', '{f1}', 'GLACIER')", "dicom.rest
 	like($err, qr/42501/, "$call needs USAGE on the server");
 }
 
+# --- scans
+
+$proxy->set('status /raw/f 403 0 InvalidObjectState');
+$proxy->forget;
+is($cluster->query('SELECT count(*), min(study_date) FROM files.images'), '6|2020-01-01', 'attributes of archived files come from the catalog');
+is(scalar(grep { $_->{is_read} } $proxy->requests), 0, 'without asking for the files');
+$cluster->make_server('plain', $proxy->server, 's3://raw/', max_retries => 0);
+($out, $err) = $cluster->psql('SELECT count(*), count(rows) FROM plain.images');
+is($out, '0|0', 'without a catalog a scan passes over them');
+like($err, qr/WARNING.*archived/s, 'and says so');
+is($cluster->query('SELECT count(*) FROM plain.files'), 6, 'a list of files needs none of them');
+$cluster->query("SELECT dicom.restate('p', ARRAY['2020-01-01'::date])");
+($out, $err) = $cluster->psql("CALL dicom.run('p')");
+is($cluster->query("SELECT status FROM dicom.runs ORDER BY run DESC LIMIT 1") . $err, 'done', 'a run that meets them goes on');
+is($cluster->query("SELECT count(*) FROM files.images"), 6, 'and loses none');
+$proxy->set('');
+$cluster->query("SELECT dicom.retry_failed('p')");
+run_pipeline($cluster, 'p');
+is(pipeline_state($cluster, 'p'), $state, 'when they can be read again all is as it was');
+
 # --- a store that does not hand out what is archived
 
 my $body    = '<?xml version="1.0"?><Error><Code>InvalidObjectState</Code><Message>The operation is not valid for the object\'s storage class</Message></Error>';
