@@ -553,7 +553,7 @@ DECLARE
 	r dicom.run_log := found.r;
 	t dicom.export_table;
 	days date[];
-	gone text[];
+	obsolete text[];
 BEGIN
 	IF r.cursor IS NULL THEN
 		PERFORM dicom.prepare_export(p);
@@ -575,10 +575,10 @@ BEGIN
 			PERFORM dicom.write_manifest(p, t.table_name);
 			RETURN true;
 		END IF;
-		gone := ARRAY(SELECT f.key FROM dicom.export_file f WHERE f.pipeline = p.name AND f.table_name = t.table_name AND f.gone ORDER BY f.key LIMIT 1000);
-		IF cardinality(gone) > 0 THEN
-			PERFORM dicom.delete_objects(t.server, gone);
-			DELETE FROM dicom.export_file f WHERE f.pipeline = p.name AND f.table_name = t.table_name AND f.gone AND f.key = ANY (gone);
+		obsolete := ARRAY(SELECT f.key FROM dicom.export_file f WHERE f.pipeline = p.name AND f.table_name = t.table_name AND f.gone ORDER BY f.key LIMIT 1000);
+		IF cardinality(obsolete) > 0 THEN
+			PERFORM dicom.delete_objects(t.server, obsolete);
+			DELETE FROM dicom.export_file f WHERE f.pipeline = p.name AND f.table_name = t.table_name AND f.gone AND f.key = ANY (obsolete);
 			RETURN true;
 		END IF;
 	END LOOP;
@@ -587,7 +587,7 @@ END
 $$;
 COMMENT ON FUNCTION dicom.step_export(bigint) IS 'writes days of exported tables as Parquet, then the manifest, then deletes what the manifest names no more';
 
-CREATE FUNCTION dicom.drop_export(pipeline text)
+CREATE FUNCTION dicom.drop_export(pipeline text, only_table text DEFAULT NULL)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
@@ -601,17 +601,17 @@ BEGIN
 		RAISE EXCEPTION 'a run of pipeline "%" is in progress', p.name
 			USING ERRCODE = 'object_in_use', HINT = 'See dicom.runs; dicom.pause() ends it.';
 	END IF;
-	FOR t IN SELECT * FROM dicom.export_table x WHERE x.pipeline = p.name
+	FOR t IN SELECT * FROM dicom.export_table x WHERE x.pipeline = p.name AND (only_table IS NULL OR x.table_name = only_table)
 	LOOP
 		files := files + dicom.delete_objects(t.server, t.folder || '/_manifest.json'
 			|| ARRAY(SELECT f.key FROM dicom.export_file f WHERE f.pipeline = p.name AND f.table_name = t.table_name)) - 1;
+		DELETE FROM dicom.layer l WHERE l.pipeline = p.name AND l.kind = 'export' AND l.name = 'parquet ' || t.table_name;
+		DELETE FROM dicom.export_table x WHERE x.pipeline = p.name AND x.table_name = t.table_name;
+		DELETE FROM dicom.schemas s WHERE s.pipeline = p.name AND s.table_name = t.table_name;
 	END LOOP;
-	DELETE FROM dicom.layer l WHERE l.pipeline = p.name AND l.kind = 'export';
-	DELETE FROM dicom.export_table x WHERE x.pipeline = p.name;
-	DELETE FROM dicom.schemas s WHERE s.pipeline = p.name;
 	PERFORM dicom.unlock_run();
 	RETURN files;
 END
 $$;
-COMMENT ON FUNCTION dicom.drop_export(text) IS
-	'deletes all Parquet files that a pipeline has exported, and forgets their schemas; how many files there were. The next run exports anew what option export says';
+COMMENT ON FUNCTION dicom.drop_export(text, text) IS
+	'deletes the Parquet files that a pipeline has exported, of one table or of all, and forgets their schemas; how many files there were. The next run exports anew what option export says';

@@ -47,8 +47,8 @@ LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 INSERT INTO dicom.layer_day AS d (pipeline, layer, epoch, day, state, stale_since, touched_at)
-SELECT DISTINCT mark_days.pipeline, mark_days.layer, mark_days.epoch, u.day, 'stale', clock_timestamp(), clock_timestamp()
-FROM unnest(days) u (day)
+SELECT mark_days.pipeline, mark_days.layer, mark_days.epoch, u.day, 'stale', clock_timestamp(), clock_timestamp()
+FROM (SELECT DISTINCT d.day FROM unnest(days) d (day)) u
 WHERE u.day IS NOT NULL
 ON CONFLICT ON CONSTRAINT layer_day_pkey DO UPDATE
 SET state = 'stale',

@@ -131,5 +131,6 @@ const struct store_kind store_kind_s3 = {
 	.change_result = s3_change_result,
 	.change_close = s3_change_close,
 	.set_storage_class = s3_set_storage_class,
+	.restore = s3_restore,
 	.sweep = s3_sweep,
 };

@@ -276,6 +276,11 @@ extern enum dicom_status s3_multipart_complete(struct s3_multipart *multipart,
 extern void s3_multipart_abort(struct s3_multipart *multipart);
 extern void s3_multipart_free(struct s3_multipart *multipart);
 
+/* --- s3_restore.c: see store_restore() --- */
+
+extern enum dicom_status s3_restore(struct store *store, const char *key, int days, const char *tier,
+									struct dicom_error *error);
+
 /* --- s3_sweep.c: see store_sweep() --- */
 
 extern enum dicom_status s3_sweep(struct store *store, const char *prefix, int64_t before, uint64_t *removed,

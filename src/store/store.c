@@ -428,6 +428,18 @@ store_set_storage_class(struct store *store, const char *key, const char *storag
 }
 
 enum dicom_status
+store_restore(struct store *store, const char *key, int days, const char *tier, struct dicom_error *error)
+{
+	if (!store->kind->restore)
+	{
+		dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "a store of kind %s has no storage classes",
+				   store->kind->scheme);
+		return store_name_object(error, store, key);
+	}
+	return store->kind->restore(store, key, days, tier, error);
+}
+
+enum dicom_status
 store_sweep(struct store *store, const char *prefix, int64_t before, uint64_t *removed,
 			struct dicom_error *error)
 {

@@ -267,6 +267,13 @@ extern enum dicom_status store_set_storage_class(struct store *store, const char
 												 const char *storage_class, struct dicom_error *error);
 
 /*
+ * Asks the store to make an archived object readable for so many days, in the haste that tier names (Standard, Bulk, Expedited). That takes
+ * the store hours; asking again meanwhile does no harm. INVALID_OPTION for a directory.
+ */
+extern enum dicom_status store_restore(struct store *store, const char *key, int days, const char *tier,
+									   struct dicom_error *error);
+
+/*
  * Removes what uploads have left that began before this time (microseconds since 1970) and were never finished, of keys that
  * begin so; *removed says how many. A store that keeps nothing of them: 0.
  */

@@ -82,6 +82,10 @@ struct store_kind
 	enum dicom_status (*set_storage_class)(struct store *store, const char *key, const char *storage_class,
 										   struct dicom_error *error);
 
+	/* NULL: INVALID_OPTION. */
+	enum dicom_status (*restore)(struct store *store, const char *key, int days, const char *tier,
+								 struct dicom_error *error);
+
 	/* NULL: there is nothing to sweep. */
 	enum dicom_status (*sweep)(struct store *store, const char *prefix, int64_t before, uint64_t *removed,
 							   struct dicom_error *error);
