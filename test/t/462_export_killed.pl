@@ -92,7 +92,7 @@ cmp_ok($interrupted, '>', $kills / 2, 'most kills came in the middle of an expor
 write_text("$stage.stop", '');
 if ($watcher)
 {
-	wait_command($watcher);
+	DicomTest::wait_command($watcher);
 	judge('DuckDB', map { /^ERROR/ ? $_ : decode_json($_)->[0] } split /\n/, read_text("$stage.out"));
 }
 run_pipeline($cluster, 'disk');
