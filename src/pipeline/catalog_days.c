@@ -57,8 +57,10 @@ static const char objects_statement[] =
 	"SELECT o.study_date, o.key, o.etag, o.size, o.state, o.error_code, o.error"
 	" FROM dicom.object o WHERE o.server = $1 AND o.study_date = ANY ($2)";
 
+/* What cannot be read is not forgotten: the catalog is all that is to be had of it. */
 static const char forget_statement[] =
-	"UPDATE dicom.object o SET etag = '', next_attempt = NULL WHERE o.server = $1 AND o.study_date = ANY ($2) AND o.etag <> ''";
+	"UPDATE dicom.object o SET etag = '', next_attempt = NULL WHERE o.server = $1 AND o.study_date = ANY ($2) AND o.etag <> ''"
+	" AND coalesce(o.storage_class, '') NOT IN ('GLACIER', 'DEEP_ARCHIVE')";
 
 static const char retry_statement[] =
 	"UPDATE dicom.object o SET next_attempt = NULL WHERE o.server = $1 AND o.state <> 'ok' AND o.next_attempt IS NOT NULL";

@@ -20,7 +20,7 @@ COMMENT ON FUNCTION dicom.objects_of_days(text, date[]) IS 'the objects of these
 CREATE FUNCTION dicom.forget_objects(server text, days date[])
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'dicom_forget_objects' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION dicom.forget_objects(text, date[]) IS 'makes the next sync read the objects of these days again; how many; needs USAGE on the server';
+COMMENT ON FUNCTION dicom.forget_objects(text, date[]) IS 'makes the next sync read the objects of these days again, but for archived ones, which cannot be read; how many; needs USAGE on the server';
 
 CREATE FUNCTION dicom.retry_objects(server text)
 RETURNS bigint

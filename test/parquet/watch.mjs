@@ -14,5 +14,5 @@ while (!existsSync(stop)) {
 	} catch (error) {
 		console.log('ERROR ' + String(error.message).split('\n')[0])
 	}
-	await new Promise((done) => setTimeout(done, 5))
+	await new Promise((done) => setTimeout(done, 40))
 }

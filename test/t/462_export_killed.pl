@@ -23,7 +23,7 @@ copy(top() . "/test/parquet/$_", "$engines/$_") for $no_engine ? () : qw(duckdb.
 # The reader of S3 is a database of its own: a kill ends every session of the other one.
 my $cluster = cluster(conf => key_conf());
 my $reader  = cluster();
-my $rows    = 20000;
+my $rows    = 4000;
 
 sub make_pipeline
 {
@@ -86,13 +86,13 @@ my $sql = "SELECT string_agg(n || ',' || r || ',' || d || ';', '' ORDER BY study
 	FROM read_parquet('$folder/**/*.parquet', hive_partitioning = true) GROUP BY study_date)";
 my $watcher = $no_engine ? undef : spawn_command("$stage.out", "$stage.err", 'node', "$engines/watch.mjs", "$stage.stop", $sql);
 my $interrupted = 0;
-$interrupted = killed_run('disk', rand 0.35) for 1 .. $kills;
+$interrupted = killed_run('disk', rand 0.2) for 1 .. $kills;
 note("$interrupted of $kills runs were killed in the step export");
 cmp_ok($interrupted, '>', $kills / 2, 'most kills came in the middle of an export');
 write_text("$stage.stop", '');
 if ($watcher)
 {
-	wait_command($watcher);
+	DicomTest::wait_command($watcher);
 	judge('DuckDB', map { /^ERROR/ ? $_ : decode_json($_)->[0] } split /\n/, read_text("$stage.out"));
 }
 run_pipeline($cluster, 'disk');
@@ -121,8 +121,8 @@ SKIP:
 	my @keys = split /,/, $cluster->query("SELECT string_agg(key, ',' ORDER BY key) FROM dicom.export_file WHERE table_name = 'net_done.noise'");
 	my $query = "SELECT string_agg(n || ',' || r || ',' || d || ';', '') FROM (" . join(' UNION ALL ', map {
 		"SELECT count(*) AS n, count(DISTINCT round) AS r, count(DISTINCT number) AS d FROM dicom.read_parquet('bucket', '$_') AS r (round integer, number integer)" } @keys) . ') x';
-	my $loop = $reader->start_psql(join("\n", ("$query;") x 400), go_on => 1);
-	$interrupted = killed_run('net', rand 0.5) for 1 .. 5;
+	my $loop = $reader->start_psql(join("\n", ("$query;") x 1000), go_on => 1);
+	$interrupted = killed_run('net', rand 0.3) for 1 .. 5;
 	cmp_ok($interrupted, '>', 1, 'S3: kills came in the middle of an export');
 	kill 'TERM', $loop->{pid};
 	my ($out, $err) = $reader->finish_psql($loop);

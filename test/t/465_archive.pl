@@ -79,6 +79,10 @@ for my $call ("dicom.set_storage_class('files', '{f1}', 'GLACIER')", "dicom.rest
 
 # --- scans
 
+$cluster->query(q{SELECT dicom.alter_pipeline('p', '{"archive_class": "GLACIER"}')});
+run_pipeline($cluster, 'p');
+is($cluster->query("SELECT storage_class, count(*) FROM dicom.object GROUP BY 1"), 'GLACIER|6', 'what is in a warmer class moves on');
+
 $proxy->set('status /raw/f 403 0 InvalidObjectState');
 $proxy->forget;
 is($cluster->query('SELECT count(*), min(study_date) FROM files.images'), '6|2020-01-01', 'attributes of archived files come from the catalog');
@@ -86,7 +90,8 @@ is(scalar(grep { $_->{is_read} } $proxy->requests), 0, 'without asking for the f
 $cluster->make_server('plain', $proxy->server, 's3://raw/', max_retries => 0);
 ($out, $err) = $cluster->psql('SELECT count(*), count(rows) FROM plain.images');
 is($out, '0|0', 'without a catalog a scan passes over them');
-like($err, qr/WARNING.*archived/s, 'and says so');
+like($err, qr/WARNING.*6 files could not be read.*HINT/s, 'and says so');
+is($cluster->query('SELECT DISTINCT error FROM plain.files'), 'the object is archived', 'and why');
 is($cluster->query('SELECT count(*) FROM plain.files'), 6, 'a list of files needs none of them');
 $cluster->query("SELECT dicom.restate('p', ARRAY['2020-01-01'::date])");
 ($out, $err) = $cluster->psql("CALL dicom.run('p')");
