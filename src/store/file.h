@@ -94,6 +94,9 @@ extern void file_sweep(struct file_store *file, int directory);
 
 /* --- the calls of store.h --- */
 
+extern enum dicom_status file_sweep_store(struct store *store, const char *prefix, int64_t before,
+										  uint64_t *removed, struct dicom_error *error);
+
 extern enum dicom_status file_list_open(struct store *store, const struct store_list_request *request,
 										struct store_list **list, struct dicom_error *error);
 extern enum dicom_status file_list_next(struct store_list *list, struct store_object *object,
