@@ -166,4 +166,5 @@ const struct store_kind store_kind_file = {
 	.head = head,
 	.copy = file_copy,
 	.delete = file_delete,
+	.sweep = file_sweep_store,
 };

@@ -21,9 +21,9 @@
 #include "../dicom/buffer.h"
 #include "store_internal.h"
 
-#define FILE_MAX_PATH         4096
-#define FILE_MAX_KEY          4096
-#define FILE_ETAG_LENGTH      52            /* three numbers of 16 digits, two dashes, NUL */
+#define FILE_MAX_PATH    4096
+#define FILE_MAX_KEY     4096
+#define FILE_ETAG_LENGTH 52            /* three numbers of 16 digits, two dashes, NUL */
 #define FILE_TEMPORARY        ".dicom_fdw-" /* what the name of a file being written begins with ... */
 #define FILE_TEMPORARY_DIGITS 16            /* ... and how many hexadecimal digits follow */
 #define FILE_SWEPT            64
@@ -93,6 +93,9 @@ extern enum dicom_status file_check_interrupt(const struct file_store *file, str
 extern void file_sweep(struct file_store *file, int directory);
 
 /* --- the calls of store.h --- */
+
+extern enum dicom_status file_sweep_store(struct store *store, const char *prefix, int64_t before,
+										  uint64_t *removed, struct dicom_error *error);
 
 extern enum dicom_status file_list_open(struct store *store, const struct store_list_request *request,
 										struct store_list **list, struct dicom_error *error);
