@@ -90,10 +90,11 @@ WHERE o.server = (SELECT oid FROM pg_foreign_server WHERE srvname = 'real')
 	AND NOT EXISTS (SELECT FROM real_stage_private.images i WHERE i.source_key = o.key)
 	AND NOT EXISTS (SELECT FROM dicom.failure f WHERE f.pipeline = 'real' AND f.object_key = o.key)
 END
-	is($cluster->query(<<'END'), '0', 'each image of stage has pictures, or a reason why not');
+	is($cluster->query(<<'END'), '0', 'each image of stage has pictures, or a reason why not, or no pixel data');
 SELECT count(*) FROM real_stage_private.images i
 WHERE NOT EXISTS (SELECT FROM real_stage.compressed_images c WHERE c.sop_instance_uid = i.sop_instance_uid)
 	AND NOT EXISTS (SELECT FROM dicom.failure f WHERE f.pipeline = 'real' AND f.object_key = i.source_key)
+	AND NOT EXISTS (SELECT FROM real_stage_private.picture_objects o WHERE o.source_key = i.source_key AND o.state = 'none')
 END
 	my ($identified) = split /\n/, $cluster->query("SELECT count(*) FROM dicom.scan_residual('real.patients', 'real_raw.patients') WHERE source_column IN ('patient_name', 'patient_id')");
 	is($identified, '0', 'no name and no id of a patient is in what readers see');
