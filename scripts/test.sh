@@ -151,7 +151,7 @@ lint_cppcheck()
 	mkdir -p "$cache"
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --library=posix \
 		--suppress=missingIncludeSystem --suppress=invalidPointerCast -j "$(nproc)" --cppcheck-build-dir="$cache" -Ibuild -Isrc --max-configs=1 \
-		src/dicom src/store src/reader src/image test/tools
+		src/dicom src/store src/reader src/image src/compress test/tools
 }
 
 # Files whose text, and that of every header, passed before are not looked at again.
