@@ -152,7 +152,7 @@ lint_cppcheck()
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --library=posix \
 		--suppress=missingIncludeSystem --suppress=invalidPointerCast -j "$(nproc)" --cppcheck-build-dir="$cache" -Ibuild -Isrc --max-configs=1 \
 		-i test/tools/sandbox_tool.c \
-		src/dicom src/store src/reader src/image test/tools
+		src/dicom src/store src/reader src/image src/compress test/tools
 }
 
 tidy_flags=(-std=gnu11 -Ibuild -Isrc -I"$(${PG_CONFIG:-pg_config} --includedir-server)" -D_GNU_SOURCE)

@@ -156,6 +156,13 @@ kind_of(uint16_t vr)
 }
 
 static void
+put_absent(struct message_channel *channel)
+{
+	message_put_8(channel, CHILD_VALUE_ABSENT);
+	message_put_bytes(channel, NULL, 0);
+}
+
+static void
 put_value(struct message_channel *channel, enum child_value_kind kind, const void *bytes, size_t length)
 {
 	const uint8_t *value = bytes;
@@ -186,13 +193,13 @@ put_attribute(struct run *run, const struct dicom_path *path)
 
 	dicom_buffer_reset(text);
 	if (bytes == NULL || (!dicom_vr_is_text(vr) && dicom_vr_is_bytes(vr)))
-		put_value(channel, CHILD_VALUE_ABSENT, NULL, 0);
+		put_absent(channel);
 	else if (kind != CHILD_VALUE_ASCII)
 		put_value(channel, kind, bytes, length);
 	else if (dicom_value_text(&run->decoder->values, dataset, element, text) && !text->failed)
 		put_value(channel, kind, text->data, text->length);
 	else
-		put_value(channel, CHILD_VALUE_ABSENT, NULL, 0);
+		put_absent(channel);
 }
 
 static void

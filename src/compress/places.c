@@ -398,21 +398,24 @@ text_to_url(const struct places *places, const char *text, bool must_be, struct 
 enum dicom_status
 places_find(struct places *places, const char *text, struct place_name *name, struct dicom_error *error)
 {
-	size_t length;
+	char *url = text_to_url(places, text, true, error);
 
 	memset(name, 0, sizeof(*name));
-	name->url = text_to_url(places, text, true, error);
-	if (name->url == NULL || find_place(places, name->url, &name->place, error) != DICOM_OK)
+	if (url == NULL)
+		return DICOM_FAILED;
+	if (find_place(places, url, &name->place, error) != DICOM_OK)
 	{
-		place_name_free(name);
+		free(url);
 		return DICOM_FAILED;
 	}
-	length = strlen(name->url);
-	name->is_prefix = name->url[length - 1] == '/';
-	name->key = strdup(name->url + strlen(places->list[name->place]->location));
+	name->is_prefix = url[strlen(url) - 1] == '/';
+	name->key = strdup(url + strlen(places->list[name->place]->location));
 	if (name->key)
+	{
+		name->url = url;
 		return DICOM_OK;
-	place_name_free(name);
+	}
+	free(url);
 	return fail_memory(error);
 }
 

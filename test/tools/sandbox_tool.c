@@ -37,25 +37,25 @@ say(int succeeded)
 static void
 do_open(void)
 {
-	say(open("/etc/passwd", O_RDONLY) >= 0);
+	say(syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY) >= 0);
 }
 
 static void
 do_create(void)
 {
-	say(open("/tmp/sandbox_tool.made", O_WRONLY | O_CREAT, 0600) >= 0);
+	say(syscall(SYS_openat, AT_FDCWD, "/tmp/sandbox_tool.made", O_WRONLY | O_CREAT, 0600) >= 0);
 }
 
 static void
 do_socket(void)
 {
-	say(socket(AF_INET, SOCK_STREAM, 0) >= 0);
+	say(syscall(SYS_socket, AF_INET, SOCK_STREAM, 0) >= 0);
 }
 
 static void
 do_connect(void)
 {
-	say(connect(0, NULL, 0) == 0);
+	say(syscall(SYS_connect, 0, NULL, 0) == 0);
 }
 
 static void
@@ -101,22 +101,21 @@ do_unlink(void)
 static void
 do_executable(void)
 {
-	say(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+	say(syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != -1);
 }
 
 static void
 do_make_executable(void)
 {
-	void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long memory = syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	say(mprotect(memory, 4096, PROT_READ | PROT_EXEC) == 0);
+	say(syscall(SYS_mprotect, memory, 4096, PROT_READ | PROT_EXEC) == 0);
 }
 
 static int
 map(uint64_t size)
 {
-	return mmap(NULL, (size_t) size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
-		   MAP_FAILED;
+	return syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != -1;
 }
 
 static void
