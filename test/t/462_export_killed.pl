@@ -56,8 +56,11 @@ sub killed_run
 		$cluster->query("SELECT pid FROM dicom.runs WHERE pipeline = '$name' AND status = 'running' AND step = 'export'");
 	}, 60);
 	sleep $after;
+	my $starts = () = $cluster->server_log =~ /ready to accept connections/g;
 	kill 'KILL', $pid if $pid;
 	$cluster->finish_psql($session);
+	# It may not have noticed yet; or the run was over, and nothing was killed.
+	wait_until(sub { my $now = () = $cluster->server_log =~ /ready to accept connections/g; $now > $starts }, 20);
 	wait_until(sub { ($cluster->psql('SELECT 1'))[2] == 0 }, 60) or die "the server does not come back\n";
 	return $cluster->query("SELECT count(*) FROM dicom.runs WHERE pipeline = '$name' AND status = 'interrupted' AND step = 'export'");
 }
@@ -79,21 +82,22 @@ sub judge
 # --- a directory, read by DuckDB that lists it
 
 my $stage = work_dir();
+my $watch = work_dir();
 make_pipeline('disk', $stage);
 my $folder = "$stage/processed/noise";
 is((run_command('find', $folder, '-name', 'data.parquet'))[0] =~ tr/\n//, 4, 'four days');
 my $sql = "SELECT string_agg(n || ',' || r || ',' || d || ';', '' ORDER BY study_date) AS a FROM (SELECT study_date, count(*) AS n, count(DISTINCT round) AS r, count(DISTINCT number) AS d
 	FROM read_parquet('$folder/**/*.parquet', hive_partitioning = true) GROUP BY study_date)";
-my $watcher = $no_engine ? undef : spawn_command("$stage.out", "$stage.err", 'node', "$engines/watch.mjs", "$stage.stop", $sql);
+my $watcher = $no_engine ? undef : spawn_command("$watch/out", "$watch/err", 'node', "$engines/watch.mjs", "$watch/stop", $sql);
 my $interrupted = 0;
 $interrupted = killed_run('disk', rand 0.2) for 1 .. $kills;
 note("$interrupted of $kills runs were killed in the step export");
 cmp_ok($interrupted, '>', $kills / 2, 'most kills came in the middle of an export');
-write_text("$stage.stop", '');
+write_text("$watch/stop", '');
 if ($watcher)
 {
-	is(DicomTest::wait_command($watcher), 0, 'DuckDB has read to the end') or diag(read_text("$stage.err"));
-	judge('DuckDB', map { /^ERROR/ ? $_ : decode_json($_)->[0] } split /\n/, read_text("$stage.out"));
+	is(DicomTest::wait_command($watcher), 0, 'DuckDB has read to the end') or diag(read_text("$watch/err"));
+	judge('DuckDB', map { /^ERROR/ ? $_ : decode_json($_)->[0] } split /\n/, read_text("$watch/out"));
 }
 run_pipeline($cluster, 'disk');
 is((run_command('find', $stage, '-path', '*/noise/*', '-type', 'f', '!', '-name', 'data.parquet', '!', '-name', '_manifest.json'))[0], '', 'the next run leaves nothing else behind');
