@@ -567,6 +567,51 @@ END
 $$;
 COMMENT ON FUNCTION dicom.blocked_days(text, text, integer) IS 'days that a layer cannot be refreshed for, because a parent is not fresh for them; NULL: all';
 
+/* What makes the rows of a layer those of its query; how many of these have a key that a day has which is not refreshed now. */
+CREATE FUNCTION dicom.diff_layer(l dicom.layer, epoch integer, days date[], stale date[], fresh text, diff text)
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_nestloop = off
+AS $$
+DECLARE
+	tab text := format('%I.%I', l.storage_schema, l.storage_table);
+	m record;
+	keys_equal text := (SELECT string_agg(format('o.%1$I = n.%1$I', CASE WHEN k = l.day_column THEN 'deid_day' ELSE k END), ' AND ') FROM unnest(l.key) k);
+	ambiguous bigint;
+BEGIN
+	SELECT * INTO m FROM dicom.merge_pieces(tab::regclass, NULL);
+	EXECUTE format($f$
+		WITH old AS MATERIALIZED (
+			SELECT * FROM %1$s o WHERE o.deid_day = ANY ($2) AND o.deid_epoch = $1 AND %2$s
+			%3$s
+		),
+		written AS (
+			INSERT INTO pg_temp.%4$I (%5$s, change_action, change_day)
+			SELECT %6$s, CASE WHEN o.deid_epoch IS NULL THEN 'inserted' ELSE 'updated' END, o.deid_day
+			FROM pg_temp.%7$I n
+			LEFT JOIN old o ON %8$s
+			WHERE o.deid_epoch IS NULL OR ROW(%9$s)::record *<> ROW(%6$s)::record
+			UNION ALL
+			SELECT %9$s, 'deleted', o.deid_day
+			FROM old o
+			WHERE o.deid_day = ANY ($2) AND NOT EXISTS (SELECT FROM pg_temp.%7$I n WHERE %8$s)
+		)
+		SELECT count(*) FROM old o WHERE o.deid_day <> ALL ($2) AND o.deid_day <> ALL ($3)$f$,
+		tab, CASE WHEN days = ARRAY['-infinity'::date] THEN format('o.%I IS NULL', l.day_column) ELSE format('o.%I = ANY ($2)', l.day_column) END,
+		/* The same keys on other days; a key that holds the day has none. */
+		CASE WHEN l.day_column = ANY (l.key) THEN '' ELSE format('UNION ALL SELECT x.* FROM pg_temp.%I n CROSS JOIN LATERAL (SELECT o.* FROM %s o '
+			'WHERE o.deid_epoch = $1 AND %s AND o.deid_day <> ALL ($2) OFFSET 0) x', fresh, tab, keys_equal) END,
+		diff, m.columns, m.new_row, fresh, keys_equal, m.old_row)
+	INTO ambiguous
+	USING epoch, days, stale;
+	RETURN ambiguous;
+END
+$$;
+COMMENT ON FUNCTION dicom.diff_layer(dicom.layer, integer, date[], date[], text, text) IS
+	'finds out what a layer''s query has otherwise than its table for days, into a temporary table; how many rows have the key of a row of another day that is not stale';
+
 /* Refreshes days of a layer that a query makes, in the transaction of the caller. Day -infinity comes alone. */
 CREATE FUNCTION dicom.refresh_layer_days
 (
@@ -588,10 +633,9 @@ DECLARE
 	l dicom.layer;
 	began timestamptz := clock_timestamp();
 	before jsonb;
-	m record;
 	columns text;
-	keys_equal text;
-	keys_of_new text;
+	fresh text;
+	diff text;
 	stale date[];
 	needed date[];
 	touched date[];
@@ -625,11 +669,6 @@ BEGIN
 	IF epoch <> p.epoch THEN
 		UPDATE dicom.pipeline x SET epoch = refresh_layer_days.epoch WHERE x.name = p.name;
 	END IF;
-	SELECT * INTO m FROM dicom.merge_pieces(format('%I.%I', l.storage_schema, l.storage_table)::regclass, l.name::regclass);
-	SELECT string_agg(format('o.%1$I = n.%1$I', CASE WHEN k = l.day_column THEN 'deid_day' ELSE k END), ' AND '),
-		string_agg(format('n.%I', CASE WHEN k = l.day_column THEN 'deid_day' ELSE k END), ', ')
-	INTO keys_equal, keys_of_new
-	FROM unnest(l.key) k;
 	SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO columns
 	FROM pg_attribute a
 	WHERE a.attrelid = l.name::regclass AND a.attnum > 0;
@@ -637,63 +676,42 @@ BEGIN
 	SELECT coalesce(array_agg(d.day), '{}') INTO stale
 	FROM dicom.layer_day d
 	WHERE d.pipeline = p.name AND d.layer = l.name AND d.epoch = refresh_layer_days.epoch AND d.state <> 'fresh';
-	EXECUTE format($f$
-		WITH fresh AS MATERIALIZED (
-			SELECT $1 AS deid_epoch, coalesce(q.%1$I, '-infinity') AS deid_day, %2$s FROM %3$I.%4$I q WHERE %5$s
-		),
-		old AS MATERIALIZED (
-			SELECT * FROM %3$I.%6$I o WHERE o.deid_day = ANY ($2) AND o.deid_epoch = $1 AND %14$s
-			%7$s
-		),
-		gone AS (
-			DELETE FROM %3$I.%6$I t USING old o
-			WHERE t.deid_epoch = $1 AND t.deid_day = o.deid_day AND %8$s AND o.deid_day = ANY ($2)
-				AND NOT EXISTS (SELECT FROM fresh n WHERE %9$s)
-			RETURNING o.deid_day AS day
-		),
-		changed AS (
-			UPDATE %3$I.%6$I t SET %10$s
-			FROM fresh n JOIN old o ON %9$s
-			WHERE t.deid_epoch = $1 AND t.deid_day = o.deid_day AND %8$s AND (o.deid_day = ANY ($2) OR o.deid_day = ANY ($3)) AND ROW(%11$s)::record *<> ROW(%12$s)::record
-			RETURNING o.deid_day AS day, n.deid_day AS new_day
-		),
-		added AS (
-			INSERT INTO %3$I.%6$I (%13$s)
-			SELECT %13$s FROM fresh n WHERE NOT EXISTS (SELECT FROM old o WHERE %9$s)
-			RETURNING deid_day AS day
-		),
-		result (action, day, new_day) AS (
-			SELECT 'deleted', day, NULL::date FROM gone
-			UNION ALL
-			SELECT 'updated', day, new_day FROM changed
-			UNION ALL
-			SELECT 'inserted', day, NULL FROM added
-		)
-		SELECT count(*) FILTER (WHERE action = 'inserted'), count(*) FILTER (WHERE action = 'updated'), count(*) FILTER (WHERE action = 'deleted'),
-			(SELECT array_agg(DISTINCT d.day) FROM result r, unnest(ARRAY[r.day, r.new_day]) d (day) WHERE d.day IS NOT NULL),
-			(SELECT count(*) FROM fresh n JOIN old o ON %9$s WHERE o.deid_day <> ALL ($2) AND o.deid_day <> ALL ($3)),
-			(SELECT jsonb_object_agg(c.day, jsonb_build_array(c.inserted, c.updated, c.deleted)) FROM (
-				SELECT coalesce(r.new_day, r.day) AS day, count(*) FILTER (WHERE r.action = 'inserted') AS inserted,
-					count(*) FILTER (WHERE r.action = 'updated') AS updated, count(*) FILTER (WHERE r.action = 'deleted') AS deleted
-				FROM result r GROUP BY 1) c),
-			(SELECT jsonb_object_agg(c.day, c.rows) FROM (SELECT n.deid_day AS day, count(*) AS rows FROM fresh n GROUP BY 1) c)
-		FROM result$f$,
-		l.day_column, (SELECT string_agg(format('q.%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = l.name::regclass AND a.attnum > 0),
+	/* From a temporary table the planner sees how many rows there are. */
+	fresh := 'dicom_fresh_' || left(md5(format('%I.%I', l.storage_schema, l.storage_table)), 16);
+	diff := replace(fresh, 'fresh', 'diff');
+	IF to_regclass('pg_temp.' || fresh) IS NULL THEN
+		EXECUTE format('CREATE TEMPORARY TABLE %I (LIKE %I.%I) ON COMMIT DELETE ROWS', fresh, l.storage_schema, l.storage_table);
+		EXECUTE format('CREATE TEMPORARY TABLE %I (LIKE %I.%I, change_action text, change_day date) ON COMMIT DELETE ROWS', diff, l.storage_schema, l.storage_table);
+	ELSE
+		EXECUTE format('DELETE FROM pg_temp.%I', fresh);
+		EXECUTE format('DELETE FROM pg_temp.%I', diff);
+	END IF;
+	EXECUTE format('INSERT INTO pg_temp.%I (deid_epoch, deid_day, %s) SELECT $1, coalesce(q.%I, ''-infinity''), %s FROM %I.%I q WHERE %s',
+		fresh, columns, l.day_column, (SELECT string_agg(format('q.%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = l.name::regclass AND a.attnum > 0),
 		l.storage_schema, l.query_view,
-		CASE WHEN days = ARRAY['-infinity'::date] THEN format('q.%I IS NULL', l.day_column) ELSE format('q.%I = ANY ($2)', l.day_column) END,
-		l.storage_table,
-		/* The same keys on other days; a key that holds the day has none. */
-		CASE WHEN l.day_column = ANY (l.key) THEN '' ELSE format('UNION ALL SELECT x.* FROM fresh n CROSS JOIN LATERAL (SELECT o.* FROM %I.%I o '
-			'WHERE o.deid_epoch = $1 AND %s AND o.deid_day <> ALL ($2) OFFSET 0) x', l.storage_schema, l.storage_table, keys_equal) END,
-		replace(keys_equal, 'n.', 't.'), keys_equal, m.assignments, m.old_row, m.new_row, m.columns,
-		CASE WHEN days = ARRAY['-infinity'::date] THEN format('o.%I IS NULL', l.day_column) ELSE format('o.%I = ANY ($2)', l.day_column) END)
-	INTO inserted, updated, deleted, touched, ambiguous, counts, sizes
-	USING epoch, days, stale;
+		CASE WHEN days = ARRAY['-infinity'::date] THEN format('q.%I IS NULL', l.day_column) ELSE format('q.%I = ANY ($2)', l.day_column) END)
+	USING epoch, days;
+	ambiguous := dicom.diff_layer(l, epoch, days, stale, fresh, diff);
 	IF ambiguous > 0 THEN
 		RAISE EXCEPTION 'rows of % have the key of rows of other days', l.name
 			USING ERRCODE = 'unique_violation', DETAIL = format('Key: %s; rows: %s', array_to_string(l.key, ', '), ambiguous),
 				HINT = 'A key must belong to one day; add the day column to the key otherwise.';
 	END IF;
+	PERFORM dicom.apply_diff(format('%I.%I', l.storage_schema, l.storage_table)::regclass, diff,
+		(SELECT array_agg(CASE WHEN k = l.day_column THEN 'deid_day' ELSE k END) FROM unnest(l.key) k),
+		dicom.pipeline_option(p.options, 'partition_by') <> 'none' AND NOT l.day_column = ANY (l.key));
+	EXECUTE format($f$
+		SELECT count(*) FILTER (WHERE n.change_action = 'inserted'), count(*) FILTER (WHERE n.change_action = 'updated'),
+			count(*) FILTER (WHERE n.change_action = 'deleted'),
+			(SELECT array_agg(DISTINCT d.day) FROM pg_temp.%1$I c, unnest(ARRAY[c.change_day, CASE WHEN c.change_action <> 'deleted' THEN c.deid_day END]) d (day)
+				WHERE d.day IS NOT NULL),
+			(SELECT jsonb_object_agg(c.day, jsonb_build_array(c.inserted, c.updated, c.deleted)) FROM (
+				SELECT x.deid_day AS day, count(*) FILTER (WHERE x.change_action = 'inserted') AS inserted,
+					count(*) FILTER (WHERE x.change_action = 'updated') AS updated, count(*) FILTER (WHERE x.change_action = 'deleted') AS deleted
+				FROM pg_temp.%1$I x GROUP BY 1) c),
+			(SELECT jsonb_object_agg(c.day, c.rows) FROM (SELECT x.deid_day AS day, count(*) AS rows FROM pg_temp.%2$I x GROUP BY 1) c)
+		FROM pg_temp.%1$I n$f$, diff, fresh)
+	INTO inserted, updated, deleted, touched, counts, sizes;
 	found := dicom.run_checks(p.name, l.name, days);
 	IF epoch <> p.epoch THEN
 		UPDATE dicom.pipeline x SET epoch = p.epoch WHERE x.name = p.name;

@@ -270,53 +270,24 @@ END
 $$;
 COMMENT ON FUNCTION dicom.copy_pictures(dicom.pipeline, integer, jsonb) IS 'gives pictures other names in the store, as planned, and notes what came of each';
 
-/* Takes what was made of the images of days over into compressed_images, in one transaction. */
-CREATE FUNCTION dicom.merge_pictures
-(
-	pipeline text,
-	epoch integer,
-	days date[],
-	OUT missing jsonb,
-	OUT inserted bigint,
-	OUT updated bigint,
-	OUT deleted bigint
-)
+/* What makes compressed_images those frames of the images of days that pictures were made of. */
+CREATE FUNCTION dicom.diff_pictures(p dicom.pipeline, epoch integer, days date[], diff text)
+RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
-SET client_min_messages = error
 SET jit = off
+SET enable_nestloop = off
 AS $$
 DECLARE
-	p dicom.pipeline := dicom.own_pipeline(pipeline);
 	private text := p.stage_schema || '_private';
-	this_layer text := format('%I.compressed_images', p.stage_schema);
-	partition_by text := dicom.pipeline_option(p.options, 'partition_by');
-	began timestamptz := clock_timestamp();
-	before jsonb;
-	pieces record;
-	needed date[];
-	touched date[];
-	quarantined jsonb;
-	keys text[];
-	failing text[];
+	m record;
 BEGIN
-	SELECT coalesce(jsonb_object_agg(d.day, d.touched_at), '{}') INTO before
-	FROM dicom.layer_day d
-	WHERE d.pipeline = p.name AND d.layer = this_layer AND d.epoch = merge_pictures.epoch AND d.day = ANY (days);
-	IF partition_by <> 'none' THEN
-		EXECUTE format('SELECT dicom.missing_partitions($1, $2, $3, array_agg(DISTINCT deid_day)) FROM %I.images WHERE source_day = ANY ($4) AND deid_epoch = $5', private)
-		INTO needed USING private, 'compressed_images', partition_by, days, epoch;
-		IF needed IS NOT NULL THEN
-			missing := jsonb_build_object('compressed_images', needed);
-			RETURN;
-		END IF;
-	END IF;
-	SELECT * INTO pieces FROM dicom.merge_pieces(format('%I.compressed_images', private)::regclass, this_layer::regclass);
+	SELECT * INTO m FROM dicom.merge_pieces(format('%I.compressed_images', private)::regclass, format('%I.compressed_images', p.stage_schema)::regclass);
 	EXECUTE format($f$
 		WITH image AS MATERIALIZED (
-			SELECT i.*, o.folder, o.state
+			SELECT i.*, o.state
 			FROM %1$I.images i
-			LEFT JOIN %1$I.picture_objects o ON o.deid_epoch = $1 AND o.source_key = i.source_key AND o.source_etag = i.source_etag
+			LEFT JOIN %1$I.picture_objects o ON o.source_day = ANY ($2) AND o.deid_epoch = $1 AND o.source_key = i.source_key AND o.source_etag = i.source_etag
 			WHERE i.source_day = ANY ($2) AND i.deid_epoch = $1 AND i.burned_in IS NULL
 		),
 		old AS MATERIALIZED (
@@ -343,26 +314,10 @@ BEGIN
 			JOIN old c ON c.sop_instance_uid = i.sop_instance_uid AND c.source_key = i.source_key AND c.source_etag = i.source_etag
 			WHERE i.state = 'done' AND NOT EXISTS (SELECT FROM made f WHERE f.source_key = i.source_key)
 		),
-		gone AS (
-			DELETE FROM %1$I.compressed_images t USING old o
-			WHERE t.deid_epoch = $1 AND t.sop_instance_uid = o.sop_instance_uid AND t.frame = o.frame
-				AND NOT EXISTS (SELECT FROM winner n WHERE n.sop_instance_uid = o.sop_instance_uid AND n.frame = o.frame)
-			RETURNING o.deid_day AS day, true AS visible
-		),
-		changed AS (
-			UPDATE %1$I.compressed_images t SET %2$s
-			FROM winner n JOIN old o ON o.sop_instance_uid = n.sop_instance_uid AND o.frame = n.frame
-			WHERE t.deid_epoch = $1 AND t.sop_instance_uid = o.sop_instance_uid AND t.frame = o.frame AND ROW(%3$s)::record *<> ROW(%4$s)::record
-			RETURNING o.deid_day AS day, n.deid_day AS new_day, ROW(%5$s)::record *<> ROW(%6$s)::record AS visible
-		),
-		added AS (
-			INSERT INTO %1$I.compressed_images (%7$s)
-			SELECT %7$s FROM winner n
-			WHERE NOT EXISTS (SELECT FROM old o WHERE o.sop_instance_uid = n.sop_instance_uid AND o.frame = n.frame)
-			RETURNING deid_day AS day
-		),
 		taken AS (
-			DELETE FROM %1$I.picture_frames f USING made m WHERE f.deid_epoch = $1 AND f.source_key = m.source_key AND f.frame = m.frame
+			DELETE FROM %1$I.picture_frames f
+			USING (SELECT DISTINCT m.source_key FROM made m) m
+			WHERE f.deid_epoch = $1 AND f.source_key = m.source_key
 		),
 		/* Objects of these days that give no image any more. */
 		forgotten AS (
@@ -377,20 +332,84 @@ BEGIN
 			INSERT INTO %1$I.picture_garbage AS g (folder, frames)
 			SELECT o.folder, CASE WHEN bool_and(o.frames IS NOT NULL) THEN max(o.frames) END FROM forgotten o GROUP BY o.folder
 			ON CONFLICT (folder) DO UPDATE SET frames = CASE WHEN g.frames IS NULL OR excluded.frames IS NULL THEN NULL ELSE greatest(g.frames, excluded.frames) END
-		),
-		result (action, day, new_day, visible) AS (
-			SELECT 'deleted', day, NULL, visible FROM gone
-			UNION ALL
-			SELECT 'updated', day, new_day, visible FROM changed
-			UNION ALL
-			SELECT 'inserted', day, NULL, true FROM added
 		)
-		SELECT count(*) FILTER (WHERE action = 'inserted'), count(*) FILTER (WHERE action = 'updated'), count(*) FILTER (WHERE action = 'deleted'),
-			(SELECT array_agg(DISTINCT d.day) FROM result r, unnest(ARRAY[r.day, r.new_day]) d (day) WHERE r.visible AND d.day IS NOT NULL)
-		FROM result$f$,
-		private, pieces.assignments, pieces.old_row, pieces.new_row, pieces.old_shown, pieces.new_shown, pieces.columns)
-	INTO inserted, updated, deleted, touched
+		INSERT INTO pg_temp.%2$I (%3$s, change_action, change_day, change_visible)
+		SELECT %4$s, CASE WHEN o.deid_epoch IS NULL THEN 'inserted' ELSE 'updated' END, o.deid_day,
+			o.deid_epoch IS NULL OR ROW(%5$s)::record *<> ROW(%6$s)::record
+		FROM winner n
+		LEFT JOIN old o ON o.sop_instance_uid = n.sop_instance_uid AND o.frame = n.frame
+		WHERE o.deid_epoch IS NULL OR ROW(%7$s)::record *<> ROW(%4$s)::record
+		UNION ALL
+		SELECT %7$s, 'deleted', o.deid_day, true
+		FROM old o
+		WHERE NOT EXISTS (SELECT FROM winner n WHERE n.sop_instance_uid = o.sop_instance_uid AND n.frame = o.frame)$f$,
+		private, diff, m.columns, m.new_row, m.old_shown, m.new_shown, m.old_row)
 	USING epoch, days;
+END
+$$;
+COMMENT ON FUNCTION dicom.diff_pictures(dicom.pipeline, integer, date[], text) IS
+	'finds out what compressed_images has otherwise than what was made of the images of days, into a temporary table; what is done with is removed from where it waited';
+
+/* Takes what was made of the images of days over into compressed_images, in one transaction. */
+CREATE FUNCTION dicom.merge_pictures
+(
+	pipeline text,
+	epoch integer,
+	days date[],
+	OUT missing jsonb,
+	OUT inserted bigint,
+	OUT updated bigint,
+	OUT deleted bigint
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = error
+SET jit = off
+AS $$
+DECLARE
+	p dicom.pipeline := dicom.own_pipeline(pipeline);
+	private text := p.stage_schema || '_private';
+	this_layer text := format('%I.compressed_images', p.stage_schema);
+	partition_by text := dicom.pipeline_option(p.options, 'partition_by');
+	began timestamptz := clock_timestamp();
+	before jsonb;
+	diff text := 'dicom_diff_' || p.id || '_pictures';
+	counts jsonb;
+	needed date[];
+	touched date[];
+	quarantined jsonb;
+	keys text[];
+	failing text[];
+BEGIN
+	SELECT coalesce(jsonb_object_agg(d.day, d.touched_at), '{}') INTO before
+	FROM dicom.layer_day d
+	WHERE d.pipeline = p.name AND d.layer = this_layer AND d.epoch = merge_pictures.epoch AND d.day = ANY (days);
+	IF partition_by <> 'none' THEN
+		EXECUTE format('SELECT dicom.missing_partitions($1, $2, $3, array_agg(DISTINCT deid_day)) FROM %I.images WHERE source_day = ANY ($4) AND deid_epoch = $5', private)
+		INTO needed USING private, 'compressed_images', partition_by, days, epoch;
+		IF needed IS NOT NULL THEN
+			missing := jsonb_build_object('compressed_images', needed);
+			RETURN;
+		END IF;
+	END IF;
+	IF to_regclass('pg_temp.' || diff) IS NULL THEN
+		EXECUTE format('CREATE TEMPORARY TABLE %I (LIKE %I.compressed_images, change_action text, change_day date, change_visible boolean) ON COMMIT DELETE ROWS', diff, private);
+	ELSE
+		EXECUTE format('DELETE FROM pg_temp.%I', diff);
+	END IF;
+	PERFORM dicom.diff_pictures(p, epoch, days, diff);
+	PERFORM dicom.apply_diff(format('%I.compressed_images', private)::regclass, diff, ARRAY['sop_instance_uid', 'frame'], partition_by <> 'none');
+	EXECUTE format($f$
+		SELECT count(*) FILTER (WHERE n.change_action = 'inserted'), count(*) FILTER (WHERE n.change_action = 'updated'),
+			count(*) FILTER (WHERE n.change_action = 'deleted'),
+			(SELECT array_agg(DISTINCT d.day) FROM pg_temp.%1$I c, unnest(ARRAY[c.change_day, CASE WHEN c.change_action <> 'deleted' THEN c.deid_day END]) d (day)
+				WHERE c.change_visible AND d.day IS NOT NULL),
+			(SELECT jsonb_object_agg(c.day, jsonb_build_array(c.inserted, c.updated, c.deleted)) FROM (
+				SELECT x.source_day AS day, count(*) FILTER (WHERE x.change_action = 'inserted') AS inserted,
+					count(*) FILTER (WHERE x.change_action = 'updated') AS updated, count(*) FILTER (WHERE x.change_action = 'deleted') AS deleted
+				FROM pg_temp.%1$I x GROUP BY 1) c)
+		FROM pg_temp.%1$I n$f$, diff)
+	INTO inserted, updated, deleted, touched, counts;
 	IF touched IS NOT NULL THEN
 		PERFORM dicom.mark_children(p.name, this_layer, epoch, touched);
 	END IF;
@@ -415,8 +434,8 @@ BEGIN
 	PERFORM dicom.resolve_failures(p.name, 'compress', days, keys || failing);
 	UPDATE dicom.layer_day d
 	SET state = 'fresh', forced = false, stale_since = NULL, refreshed_at = clock_timestamp(),
-		inserted = merge_pictures.inserted / cardinality(days), updated = merge_pictures.updated / cardinality(days),
-		deleted = merge_pictures.deleted / cardinality(days), seconds = extract(epoch FROM clock_timestamp() - began) / cardinality(days),
+		inserted = coalesce((counts -> d.day::text ->> 0)::bigint, 0), updated = coalesce((counts -> d.day::text ->> 1)::bigint, 0),
+		deleted = coalesce((counts -> d.day::text ->> 2)::bigint, 0), seconds = extract(epoch FROM clock_timestamp() - began) / cardinality(days),
 		failures = 0, next_attempt = NULL, error_code = NULL, error = NULL
 	WHERE d.pipeline = p.name AND d.layer = this_layer AND d.epoch = merge_pictures.epoch AND d.day = ANY (days)
 		AND d.touched_at IS NOT DISTINCT FROM (before ->> d.day::text)::timestamptz;

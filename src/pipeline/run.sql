@@ -204,12 +204,12 @@ LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 WITH head AS (
-	SELECT u.day, u.place FROM unnest(days[1:least(most, 200)]) WITH ORDINALITY u (day, place)
+	SELECT u.day, u.place FROM unnest(days[1:least(most, 1000)]) WITH ORDINALITY u (day, place)
 ),
 sized AS (
 	SELECT h.day, h.place, sum(s.objects) OVER (ORDER BY h.place) AS objects
 	FROM head h
-	JOIN dicom.day_sizes((p).raw, days[1:least(most, 200)], (SELECT array_agg('-infinity'::timestamptz) FROM unnest(days[1:least(most, 200)]) x)) s ON s.day = h.day
+	JOIN dicom.day_sizes((p).raw, days[1:least(most, 1000)], (SELECT array_agg('-infinity'::timestamptz) FROM unnest(days[1:least(most, 1000)]) x)) s ON s.day = h.day
 )
 SELECT array_agg(s.day ORDER BY s.place)
 FROM sized s
@@ -344,7 +344,7 @@ BEGIN
 		RETURN false;
 	END IF;
 	/* After a failure days go one by one, so that others do not fail with it. */
-	batch := dicom.first_days(p, days, CASE WHEN r.cursor = 'single' THEN 1 ELSE 200 END);
+	batch := dicom.first_days(p, days, CASE WHEN r.cursor = 'single' THEN 1 ELSE 1000 END);
 	LOOP
 		code := NULL;
 		BEGIN
@@ -459,7 +459,7 @@ BEGIN
 	IF r.cursor = 'single' THEN
 		days := days[1:1];
 	ELSE
-		days := dicom.first_days(p, days, 200);
+		days := dicom.first_days(p, days, 1000);
 	END IF;
 	SELECT count(*) AS objects, array_agg(x.source_key ORDER BY x.source_key) FILTER (WHERE x.how = 'make') AS keys,
 		array_agg(x.folder ORDER BY x.source_key) FILTER (WHERE x.how = 'make') AS folders,
@@ -506,6 +506,24 @@ END
 $$;
 COMMENT ON FUNCTION dicom.step_compress(bigint) IS 'makes pictures of some images, or refreshes days whose pictures are all made';
 
+/* So many days as have some ten thousand rows, going by the size of the tables that they are made from. */
+CREATE FUNCTION dicom.days_at_once(p dicom.pipeline, l dicom.layer, days bigint)
+RETURNS integer
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT greatest(least(20 * 400 * 1024 / greatest(coalesce(max(t.bytes), 0) / greatest(count(DISTINCT d.day), days, 1), 1024), 1000), 1)::integer
+FROM dicom.inputs_of(p.name, l.name) i
+LEFT JOIN LATERAL (
+	SELECT sum(pg_relation_size(c.oid)) AS bytes
+	FROM pg_class c
+	WHERE c.oid = to_regclass(format('%I.%I', i.storage_schema, i.storage_table))
+		OR c.oid IN (SELECT f.relid FROM pg_partition_tree(to_regclass(format('%I.%I', i.storage_schema, i.storage_table))) f)
+) t ON true
+LEFT JOIN dicom.layer_day d ON d.pipeline = p.name AND d.layer = l.name
+$$;
+COMMENT ON FUNCTION dicom.days_at_once(dicom.pipeline, dicom.layer, bigint) IS 'how many days of a layer are refreshed in one transaction';
+
 CREATE FUNCTION dicom.step_processed(run bigint)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
@@ -550,7 +568,7 @@ BEGIN
 	IF cardinality(days) > 1 THEN
 		days := array_remove(days, '-infinity');
 	END IF;
-	days := days[1:CASE WHEN r.cursor = 'single' THEN 1 ELSE 100 END];
+	days := days[1:CASE WHEN r.cursor = 'single' THEN 1 ELSE dicom.days_at_once(p, l, total) END];
 	BEGIN
 		SELECT * INTO done FROM dicom.refresh_layer_days(p.name, l.name, e, days);
 		IF done.missing IS NOT NULL THEN
@@ -574,6 +592,31 @@ END
 $$;
 COMMENT ON FUNCTION dicom.step_processed(bigint) IS 'refreshes some days of a table whose parents are fresh for them';
 
+/* After much has changed the next merge is planned with what is there now, not with what autovacuum will have found some time later. */
+CREATE FUNCTION dicom.analyze_tables(pipeline dicom.pipeline, run bigint)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	tab regclass;
+BEGIN
+	FOR tab IN
+		SELECT c.oid
+		FROM dicom.step_log s
+		JOIN pg_class c ON c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relowner = pipeline.owner::oid
+			AND c.relnamespace = CASE s.step WHEN 'processed' THEN to_regnamespace(quote_ident(pipeline.processed_schema || '_private'))
+				ELSE to_regnamespace(quote_ident(pipeline.stage_schema || '_private')) END
+		WHERE s.run = analyze_tables.run AND s.step IN ('stage', 'compress', 'processed')
+			AND (s.step <> 'compress' OR c.relname ~ '^(compressed_images|picture_objects)$')
+			AND s.inserted + s.updated + s.deleted > greatest(500, c.reltuples / 5)
+	LOOP
+		EXECUTE format('ANALYZE %s', tab);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION dicom.analyze_tables(dicom.pipeline, bigint) IS 'gathers statistics of tables that a run has changed much';
+
 CREATE FUNCTION dicom.step_clean(run bigint)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE
@@ -593,6 +636,7 @@ BEGIN
 		PERFORM dicom.note_progress(run, done => done.folders, deleted => done.deleted);
 		RETURN true;
 	END IF;
+	PERFORM dicom.analyze_tables(p, run);
 	DELETE FROM dicom.run_log r
 	WHERE r.pipeline = p.name AND r.ended_at < clock_timestamp() - keep AND r.id < (SELECT max(x.id) FROM dicom.run_log x WHERE x.pipeline = p.name);
 	DELETE FROM dicom.failure f WHERE f.pipeline = p.name AND f.resolved_at < clock_timestamp() - keep;

@@ -114,6 +114,8 @@ BEGIN
 	LOOP
 		EXECUTE format('CREATE TEMPORARY TABLE %I (LIKE %s.%I) ON COMMIT DELETE ROWS', format('dicom_new_%s_%s', pipeline.id, e.entity), private,
 			e.entity || CASE WHEN e.has_files THEN '' ELSE '_of_day' END);
+		EXECUTE format('CREATE TEMPORARY TABLE %I (LIKE %s.%I, change_action text, change_day date, change_source_day date, change_visible boolean, change_known boolean) '
+			'ON COMMIT DELETE ROWS', format('dicom_diff_%s_%s', pipeline.id, e.entity), private, e.entity);
 	END LOOP;
 	CREATE TEMPORARY TABLE IF NOT EXISTS dicom_objects
 		(day date, key text COLLATE "C", etag text COLLATE "C", size bigint, state text, error_code text, error text) ON COMMIT DELETE ROWS;
@@ -133,10 +135,10 @@ AS $$
 DECLARE
 	e record;
 BEGIN
-	EXECUTE format('DROP TABLE IF EXISTS pg_temp.%I', 'dicom_files_' || pipeline.id);
+	EXECUTE format('DROP TABLE IF EXISTS pg_temp.%I, pg_temp.%I', 'dicom_files_' || pipeline.id, format('dicom_diff_%s_pictures', pipeline.id));
 	FOR e IN SELECT * FROM dicom.stage_entities()
 	LOOP
-		EXECUTE format('DROP TABLE IF EXISTS pg_temp.%I', format('dicom_new_%s_%s', pipeline.id, e.entity));
+		EXECUTE format('DROP TABLE IF EXISTS pg_temp.%I, pg_temp.%I', format('dicom_new_%s_%s', pipeline.id, e.entity), format('dicom_diff_%s_%s', pipeline.id, e.entity));
 	END LOOP;
 END
 $$;
@@ -257,14 +259,39 @@ $$;
 COMMENT ON FUNCTION dicom.merge_pieces(regclass, regclass) IS 'lists of the columns of a table, and of those that its view shows, as SQL for merging';
 
 /*
- * Makes the rows of a table of files those that its days now have. Of all files that give a row of one key, whatever their days, the first
- * one has it; the rows of others wait in T_other. Looking a key up is left to the index (OFFSET 0), however the planner counts.
+ * A merge first finds out what differs, into a temporary table, and then applies that. Finding out compares two sets of the same size, of which
+ * the planner may think that they are small: it must not compare each row with each (enable_nestloop). Looking a key up is left to the
+ * index all the same (LATERAL, OFFSET 0). Applying goes by the primary key.
  */
-CREATE FUNCTION dicom.merge_rows(pipeline dicom.pipeline, epoch integer, days date[], entity text, row_key text)
+CREATE FUNCTION dicom.apply_diff(tab regclass, diff text, row_key text[], by_day boolean)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+AS $$
+DECLARE
+	m record;
+	same text := (SELECT string_agg(format('t.%1$I = n.%1$I', k), ' AND ') FROM unnest('deid_epoch'::text || row_key) k)
+		|| CASE WHEN by_day THEN ' AND t.deid_day = n.change_day' ELSE '' END;
+BEGIN
+	SELECT * INTO m FROM dicom.merge_pieces(tab, NULL);
+	EXECUTE format('DELETE FROM %s t USING pg_temp.%I n WHERE n.change_action = ''deleted'' AND %s', tab, diff, same);
+	EXECUTE format('UPDATE %s t SET %s FROM pg_temp.%I n WHERE n.change_action = ''updated'' AND %s', tab, m.assignments, diff, same);
+	EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM pg_temp.%I n WHERE n.change_action = ''inserted''', tab, m.columns, m.new_columns, diff);
+END
+$$;
+COMMENT ON FUNCTION dicom.apply_diff(regclass, text, text[], boolean) IS 'deletes, updates and inserts what a temporary table says; by_day: rows are looked for in the partition of their day';
+
+/*
+ * What makes the rows of a table of files those that its days now have. Of all files that give a row of one key, whatever their days, the first
+ * one has it; the rows of others wait in T_other.
+ */
+CREATE FUNCTION dicom.diff_rows(pipeline dicom.pipeline, epoch integer, days date[], entity text, row_key text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_nestloop = off
 AS $$
 DECLARE
 	p record;
@@ -302,22 +329,6 @@ BEGIN
 			WHERE c.source_key <> n.source_key
 			ORDER BY c.%2$I, c.source_key, c.source_day DESC
 		),
-		gone AS (
-			DELETE FROM %1$s t USING old o
-			WHERE t.deid_epoch = $1 AND t.%2$I = o.%2$I AND NOT EXISTS (SELECT FROM winner n WHERE n.%2$I = o.%2$I)
-			RETURNING o.%2$I AS row_key, o.deid_day AS day, o.source_day
-		),
-		changed AS (
-			UPDATE %1$s t SET %7$s
-			FROM winner n JOIN old o ON o.%2$I = n.%2$I
-			WHERE t.deid_epoch = $1 AND t.%2$I = o.%2$I AND ROW(%8$s)::record *<> ROW(%9$s)::record
-			RETURNING o.%2$I AS row_key, o.deid_day AS day, n.deid_day AS new_day, o.source_day, n.source_day AS new_source_day, ROW(%10$s)::record *<> ROW(%11$s)::record AS visible
-		),
-		added AS (
-			INSERT INTO %1$s (%5$s)
-			SELECT %5$s FROM winner n WHERE NOT EXISTS (SELECT FROM old o WHERE o.%2$I = n.%2$I)
-			RETURNING %2$I AS row_key, deid_day AS day, source_day
-		),
 		unlost AS (
 			DELETE FROM %4$s w USING lost l
 			WHERE w.deid_epoch = $1 AND w.%2$I = l.%2$I AND w.source_key = l.source_key
@@ -326,18 +337,47 @@ BEGIN
 		lost_now AS (
 			INSERT INTO %4$s AS o (%5$s)
 			SELECT %5$s FROM loser
-			ON CONFLICT (deid_epoch, %2$I, source_key) DO UPDATE SET %12$s WHERE ROW(%8$s)::record *<> ROW(%13$s)::record
+			ON CONFLICT (deid_epoch, %2$I, source_key) DO UPDATE SET %7$s WHERE ROW(%8$s)::record *<> ROW(%9$s)::record
 		)
-		INSERT INTO pg_temp.dicom_changes (entity, action, row_key, old_day, new_day, old_source_day, new_source_day, visible)
-		SELECT $3, 'deleted', row_key, day, NULL, source_day, NULL, true FROM gone
+		INSERT INTO pg_temp.%10$I (%5$s, change_action, change_day, change_source_day, change_visible)
+		SELECT %11$s, CASE WHEN o.deid_epoch IS NULL THEN 'inserted' ELSE 'updated' END, o.deid_day, o.source_day,
+			o.deid_epoch IS NULL OR ROW(%12$s)::record *<> ROW(%13$s)::record
+		FROM winner n
+		LEFT JOIN old o ON o.%2$I = n.%2$I
+		WHERE o.deid_epoch IS NULL OR ROW(%8$s)::record *<> ROW(%11$s)::record
 		UNION ALL
-		SELECT $3, 'updated', row_key, day, new_day, source_day, new_source_day, visible FROM changed
-		UNION ALL
-		SELECT $3, 'inserted', row_key, NULL, day, NULL, source_day, true FROM added$f$,
+		SELECT %8$s, 'deleted', o.deid_day, o.source_day, true
+		FROM old o
+		WHERE NOT EXISTS (SELECT FROM winner n WHERE n.%2$I = o.%2$I)$f$,
 		format('%I.%I', pipeline.stage_schema || '_private', entity), row_key, format('dicom_new_%s_%s', pipeline.id, entity),
-		format('%I.%I', pipeline.stage_schema || '_private', entity || '_other'), p.columns, 'dicom_files_' || pipeline.id, p.assignments,
-		p.old_row, p.new_row, p.old_shown, p.new_shown, replace(p.assignments, ' = n.', ' = excluded.'), replace(p.new_row, 'n.', 'excluded.'))
-	USING epoch, days, entity;
+		format('%I.%I', pipeline.stage_schema || '_private', entity || '_other'), p.columns, 'dicom_files_' || pipeline.id,
+		replace(p.assignments, ' = n.', ' = excluded.'), p.old_row, replace(p.new_row, 'n.', 'excluded.'),
+		format('dicom_diff_%s_%s', pipeline.id, entity), p.new_row, p.old_shown, p.new_shown)
+	USING epoch, days;
+END
+$$;
+COMMENT ON FUNCTION dicom.diff_rows(dicom.pipeline, integer, date[], text, text) IS
+	'finds out what the loaded rows change in the table of studies, series or images, into a temporary table; losers are merged at once';
+
+CREATE FUNCTION dicom.merge_rows(pipeline dicom.pipeline, epoch integer, days date[], entity text, row_key text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+	diff text := format('dicom_diff_%s_%s', pipeline.id, entity);
+BEGIN
+	EXECUTE format('DELETE FROM pg_temp.%I', diff);
+	PERFORM dicom.diff_rows(pipeline, epoch, days, entity, row_key);
+	PERFORM dicom.apply_diff(format('%I.%I', pipeline.stage_schema || '_private', entity)::regclass, diff, ARRAY[row_key],
+		dicom.pipeline_option(pipeline.options, 'partition_by') <> 'none');
+	EXECUTE format($f$
+		INSERT INTO pg_temp.dicom_changes (entity, action, row_key, old_day, new_day, old_source_day, new_source_day, visible)
+		SELECT $1, n.change_action, n.%I, n.change_day, CASE WHEN n.change_action <> 'deleted' THEN n.deid_day END,
+			n.change_source_day, CASE WHEN n.change_action <> 'deleted' THEN n.source_day END, n.change_visible
+		FROM pg_temp.%I n$f$, row_key, diff)
+	USING entity;
 END
 $$;
 COMMENT ON FUNCTION dicom.merge_rows(dicom.pipeline, integer, date[], text, text) IS 'merges the loaded rows of studies, series or images into their table; what it changed is in a temporary table';
@@ -346,50 +386,50 @@ COMMENT ON FUNCTION dicom.merge_rows(dicom.pipeline, integer, date[], text, text
  * Patients and devices: each day says what it knows of them in T_of_day. The row of T is as the last of these days has it, with the first and
  * the last day of all.
  */
-CREATE FUNCTION dicom.merge_seen(pipeline dicom.pipeline, epoch integer, days date[], entity text, row_key text)
+CREATE FUNCTION dicom.diff_days_seen(pipeline dicom.pipeline, epoch integer, days date[], entity text, row_key text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
+SET enable_nestloop = off
+AS $$
+DECLARE
+	p record;
+BEGIN
+	SELECT * INTO p FROM dicom.merge_pieces(format('%I.%I', pipeline.stage_schema || '_private', entity || '_of_day')::regclass, NULL);
+	EXECUTE format($f$
+		WITH old AS MATERIALIZED (
+			SELECT * FROM %1$I.%2$I t WHERE t.source_day = ANY ($2) AND t.deid_epoch = $1
+		)
+		INSERT INTO pg_temp.%3$I (%4$s, change_action, change_day)
+		SELECT %5$s, CASE WHEN o.deid_epoch IS NULL THEN 'inserted' ELSE 'updated' END, o.deid_day
+		FROM pg_temp.%6$I n
+		LEFT JOIN old o ON o.%7$I = n.%7$I AND o.source_day = n.source_day
+		WHERE o.deid_epoch IS NULL OR ROW(%8$s)::record *<> ROW(%5$s)::record
+		UNION ALL
+		SELECT %8$s, 'deleted', o.deid_day
+		FROM old o
+		WHERE NOT EXISTS (SELECT FROM pg_temp.%6$I n WHERE n.%7$I = o.%7$I AND n.source_day = o.source_day)$f$,
+		pipeline.stage_schema || '_private', entity || '_of_day', format('dicom_diff_%s_%s', pipeline.id, entity), p.columns, p.new_row,
+		format('dicom_new_%s_%s', pipeline.id, entity), row_key, p.old_row)
+	USING epoch, days;
+END
+$$;
+COMMENT ON FUNCTION dicom.diff_days_seen(dicom.pipeline, integer, date[], text, text) IS 'finds out what the loaded days say otherwise of patients or devices, into a temporary table';
+
+CREATE FUNCTION dicom.diff_seen(pipeline dicom.pipeline, epoch integer, entity text, row_key text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+SET enable_nestloop = off
 AS $$
 DECLARE
 	tab text := format('%I.%I', pipeline.stage_schema || '_private', entity);
-	of_day text := format('%I.%I', pipeline.stage_schema || '_private', entity || '_of_day');
-	fresh text := format('dicom_new_%s_%s', pipeline.id, entity);
 	p record;
 	known text;
 BEGIN
 	SELECT * INTO p FROM dicom.merge_pieces(tab::regclass, format('%I.%I', pipeline.stage_schema, entity)::regclass);
-	EXECUTE format($f$
-		WITH old AS MATERIALIZED (
-			SELECT * FROM %1$s t WHERE t.source_day = ANY ($2) AND t.deid_epoch = $1
-		),
-		gone AS (
-			DELETE FROM %1$s t USING old o
-			WHERE t.deid_epoch = $1 AND t.%2$I = o.%2$I AND t.source_day = o.source_day
-				AND NOT EXISTS (SELECT FROM pg_temp.%3$I n WHERE n.%2$I = o.%2$I AND n.source_day = o.source_day)
-			RETURNING o.%2$I AS row_key, o.deid_day AS day
-		),
-		changed AS (
-			UPDATE %1$s t SET %4$s
-			FROM pg_temp.%3$I n JOIN old o ON o.%2$I = n.%2$I AND o.source_day = n.source_day
-			WHERE t.deid_epoch = $1 AND t.%2$I = o.%2$I AND t.source_day = o.source_day AND ROW(%5$s)::record *<> ROW(%6$s)::record
-			RETURNING o.%2$I AS row_key, o.deid_day AS day, n.deid_day AS new_day
-		),
-		added AS (
-			INSERT INTO %1$s (%7$s)
-			SELECT %7$s FROM pg_temp.%3$I n
-			WHERE NOT EXISTS (SELECT FROM old o WHERE o.%2$I = n.%2$I AND o.source_day = n.source_day)
-			RETURNING %2$I AS row_key, deid_day AS day
-		)
-		INSERT INTO pg_temp.dicom_changes (entity, action, row_key, old_day, new_day)
-		SELECT $3, 'day', row_key, day, NULL FROM gone
-		UNION ALL
-		SELECT $3, 'day', row_key, day, new_day FROM changed
-		UNION ALL
-		SELECT $3, 'day', row_key, NULL, day FROM added$f$,
-		of_day, row_key, fresh, p.assignments, p.old_row, p.new_row, p.columns)
-	USING epoch, days, entity;
 	/* Without what first_seen and last_seen say, has anything changed that is shown? */
 	SELECT string_agg(format('o.%I', a.attname), ', ' ORDER BY a.attnum) INTO known
 	FROM pg_attribute a
@@ -412,35 +452,51 @@ BEGIN
 		),
 		winner AS MATERIALIZED (
 			SELECT %4$s FROM last l JOIN span s ON s.%2$I = l.%2$I
-		),
-		gone AS (
-			DELETE FROM %1$s t USING old o
-			WHERE t.deid_epoch = $1 AND t.%2$I = o.%2$I AND NOT EXISTS (SELECT FROM winner n WHERE n.%2$I = o.%2$I)
-			RETURNING o.%2$I AS row_key, o.deid_day AS day
-		),
-		changed AS (
-			UPDATE %1$s t SET %5$s
-			FROM winner n JOIN old o ON o.%2$I = n.%2$I
-			WHERE t.deid_epoch = $1 AND t.%2$I = o.%2$I AND ROW(%6$s)::record *<> ROW(%7$s)::record
-			RETURNING o.%2$I AS row_key, o.deid_day AS day, n.deid_day AS new_day, ROW(%8$s)::record *<> ROW(%9$s)::record AS visible, ROW(%10$s)::record *<> ROW(%11$s)::record AS known
-		),
-		added AS (
-			INSERT INTO %1$s (%12$s)
-			SELECT %12$s FROM winner n WHERE NOT EXISTS (SELECT FROM old o WHERE o.%2$I = n.%2$I)
-			RETURNING %2$I AS row_key, deid_day AS day
 		)
-		INSERT INTO pg_temp.dicom_changes (entity, action, row_key, old_day, new_day, visible, known)
-		SELECT $2, 'deleted', row_key, day, NULL, true, true FROM gone
+		INSERT INTO pg_temp.%5$I (%6$s, change_action, change_day, change_visible, change_known)
+		SELECT %7$s, CASE WHEN o.deid_epoch IS NULL THEN 'inserted' ELSE 'updated' END, o.deid_day,
+			o.deid_epoch IS NULL OR ROW(%8$s)::record *<> ROW(%9$s)::record, o.deid_epoch IS NULL OR ROW(%10$s)::record *<> ROW(%11$s)::record
+		FROM winner n
+		LEFT JOIN old o ON o.%2$I = n.%2$I
+		WHERE o.deid_epoch IS NULL OR ROW(%12$s)::record *<> ROW(%7$s)::record
 		UNION ALL
-		SELECT $2, 'updated', row_key, day, new_day, visible, known FROM changed
-		UNION ALL
-		SELECT $2, 'inserted', row_key, NULL, day, true, true FROM added$f$,
-		tab, row_key, of_day,
+		SELECT %12$s, 'deleted', o.deid_day, true, true
+		FROM old o
+		WHERE NOT EXISTS (SELECT FROM winner n WHERE n.%2$I = o.%2$I)$f$,
+		tab, row_key, format('%I.%I', pipeline.stage_schema || '_private', entity || '_of_day'),
 		(SELECT string_agg(CASE WHEN a.attname IN ('first_seen', 'last_seen') THEN format('s.%I', a.attname)
 			WHEN a.attname = 'deid_day' THEN 'coalesce(s.last_seen, ''-infinity'') AS deid_day' ELSE format('l.%I', a.attname) END, ', ' ORDER BY a.attnum)
 			FROM pg_attribute a WHERE a.attrelid = tab::regclass AND a.attnum > 0 AND NOT a.attisdropped),
-		p.assignments, p.old_row, p.new_row, p.old_shown, p.new_shown, known, replace(known, 'o.', 'n.'), p.columns)
+		format('dicom_diff_%s_%s', pipeline.id, entity), p.columns, p.new_row, p.old_shown, p.new_shown, known, replace(known, 'o.', 'n.'), p.old_row)
 	USING epoch, entity;
+END
+$$;
+COMMENT ON FUNCTION dicom.diff_seen(dicom.pipeline, integer, text, text) IS 'finds out what all days together say otherwise of patients or devices, into a temporary table';
+
+CREATE FUNCTION dicom.merge_seen(pipeline dicom.pipeline, epoch integer, days date[], entity text, row_key text)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+SET jit = off
+AS $$
+DECLARE
+	diff text := format('dicom_diff_%s_%s', pipeline.id, entity);
+BEGIN
+	EXECUTE format('DELETE FROM pg_temp.%I', diff);
+	PERFORM dicom.diff_days_seen(pipeline, epoch, days, entity, row_key);
+	PERFORM dicom.apply_diff(format('%I.%I', pipeline.stage_schema || '_private', entity || '_of_day')::regclass, diff, ARRAY[row_key, 'source_day'], false);
+	EXECUTE format($f$
+		WITH taken AS (DELETE FROM pg_temp.%I n RETURNING n.*)
+		INSERT INTO pg_temp.dicom_changes (entity, action, row_key, old_day, new_day)
+		SELECT $1, 'day', n.%I, n.change_day, CASE WHEN n.change_action <> 'deleted' THEN n.deid_day END FROM taken n$f$, diff, row_key)
+	USING entity;
+	PERFORM dicom.diff_seen(pipeline, epoch, entity, row_key);
+	PERFORM dicom.apply_diff(format('%I.%I', pipeline.stage_schema || '_private', entity)::regclass, diff, ARRAY[row_key], false);
+	EXECUTE format($f$
+		INSERT INTO pg_temp.dicom_changes (entity, action, row_key, old_day, new_day, visible, known)
+		SELECT $1, n.change_action, n.%I, n.change_day, CASE WHEN n.change_action <> 'deleted' THEN n.deid_day END, n.change_visible, n.change_known
+		FROM pg_temp.%I n$f$, row_key, diff)
+	USING entity;
 END
 $$;
 COMMENT ON FUNCTION dicom.merge_seen(dicom.pipeline, integer, date[], text, text) IS 'merges what the loaded days say of patients or devices; what it changed is in a temporary table';
