@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "sandbox.h"
@@ -269,6 +270,7 @@ decoder_main(uint64_t memory)
 	struct decoder_job *job;
 	struct dicom_error error;
 
+	prctl(PR_SET_NAME, "dicompress"); /* it may have been started as /proc/self/exe */
 	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
 	if (!greet(&decoder, sandbox_enter(memory, &error), &error))

@@ -4,7 +4,6 @@
  */
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "decoder.h"
@@ -28,22 +27,18 @@ complain(const struct dicom_error *error)
 	return NOTHING_BEGUN;
 }
 
-/* Children are this very program, wherever it was started from. */
-static const char *
-own_path(char *path, size_t size)
-{
-	ssize_t length = readlink("/proc/self/exe", path, size - 1);
+#define OWN_PATH "/proc/self/exe"
 
-	if (length <= 0)
-		return "dicompress";
-	path[length] = '\0';
-	return path;
+/* Children are this very program, also where another version has been installed in its place meanwhile. */
+static const char *
+own_path(void)
+{
+	return access(OWN_PATH, X_OK) == 0 ? OWN_PATH : "dicompress";
 }
 
 static int
 compress(struct options *options)
 {
-	char path[4096];
 	struct report report;
 	struct dicom_error error;
 	enum dicom_status status = DICOM_OK;
@@ -56,7 +51,7 @@ compress(struct options *options)
 	else
 		report.shows_progress = options->shows_progress;
 	if (status == DICOM_OK)
-		status = run_options(options, own_path(path, sizeof(path)), &report, &error);
+		status = run_options(options, own_path(), &report, &error);
 	if (status != DICOM_OK)
 	{
 		report_end(&report);

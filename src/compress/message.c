@@ -241,7 +241,8 @@ void
 message_put_bytes(struct message_channel *channel, const void *bytes, uint32_t length)
 {
 	message_put_32(channel, length);
-	dicom_buffer_append(&channel->out, bytes, length);
+	if (length > 0)
+		dicom_buffer_append(&channel->out, bytes, length);
 }
 
 void
