@@ -21,9 +21,9 @@
 #include "../dicom/buffer.h"
 #include "store_internal.h"
 
-#define FILE_MAX_PATH    4096
-#define FILE_MAX_KEY     4096
-#define FILE_ETAG_LENGTH 52            /* three numbers of 16 digits, two dashes, NUL */
+#define FILE_MAX_PATH         4096
+#define FILE_MAX_KEY          4096
+#define FILE_ETAG_LENGTH      52            /* three numbers of 16 digits, two dashes, NUL */
 #define FILE_TEMPORARY        ".dicom_fdw-" /* what the name of a file being written begins with ... */
 #define FILE_TEMPORARY_DIGITS 16            /* ... and how many hexadecimal digits follow */
 #define FILE_SWEPT            64
