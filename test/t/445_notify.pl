@@ -6,10 +6,11 @@ use warnings;
 use DicomTest;
 use HttpRecorder;
 use JSON::PP;
+use PipelineTest;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $cluster = cluster(conf => "max_worker_processes = 12\nlog_statement = none\nlog_min_error_statement = panic\n");
+my $cluster = cluster(conf => key_conf() . "log_statement = none\nlog_min_error_statement = panic\n");
 my $dir     = work_dir();
 my $server  = HttpRecorder->start($dir);
 my $secret  = '0f8e9c2a-secret-11ee';
@@ -256,6 +257,33 @@ for my $arguments (sort keys %wrong)
 	($out, $err) = $cluster->psql("SELECT dicom.add_notification('hospital', $arguments)");
 	like($err, qr/$wrong{$arguments}/, "refused: $arguments");
 }
+
+# --- A pipeline that runs: what it tells by itself
+
+mkdir "$dir/$_" for qw(provider raw stage);
+write_image("$dir/provider/1.dcm", study => 1, series => 1, image => 1, day => '20200101', patient => 'Doe^Patient');
+$server->answer();
+$server->forget;
+$cluster->query('DELETE FROM dicom.notification_target; DELETE FROM dicom.pipeline');
+$cluster->query(<<"END");
+SELECT dicom.create_pipeline('real', provider => 'file://$dir/provider/', raw => 'file://$dir/raw/', stage => 'file://$dir/stage/');
+SELECT dicom.add_notification('real', 'healthchecks', '$server->{url}/ping');
+SELECT dicom.add_notification('real', 'slack_webhook', '$server->{url}/hook');
+END
+sub told { my %seen; return join ' ', grep { !$seen{$_}++ } map { $_->{path} =~ s/\?.*//r } $server->requests }
+$cluster->query("CALL dicom.run('real')");
+ok(wait_until(sub { told() eq '/ping/start /ping' }), 'a run tells of its start and its success') or diag(told());
+$server->forget;
+rename "$dir/provider", "$dir/elsewhere";
+$cluster->query("CALL dicom.run('real')");
+ok(wait_until(sub { join(' ', sort split / /, told()) eq '/hook /ping/fail /ping/start' }), 'one that fails of its failure, people too') or diag(told());
+my ($fail) = grep { $_->{path} =~ /fail/ } $server->requests;
+like($fail->{body}, qr/run \d+ failed\n.*^copy: failed.*SQLSTATE 58P01/ms, 'with the step and its SQLSTATE');
+$server->forget;
+rename "$dir/elsewhere", "$dir/provider";
+$cluster->query("CALL dicom.run('real')");
+ok(wait_until(sub { join(' ', sort split / /, told()) eq '/hook /ping /ping/start' }), 'and of the recovery') or diag(told());
+unlike(join('', map { $_->{body} } $server->requests), qr/Doe|2020|1\.dcm/, 'without anything of the patient');
 
 # --- Secrets
 
