@@ -87,6 +87,7 @@ file_sweep(struct file_store *file, int directory)
 			close(fd);
 		return;
 	}
+	/* cppcheck-suppress readdirCalled ; the stream is this call's own */
 	while ((entry = readdir(stream)) != NULL)
 		if (is_temporary_name(entry->d_name))
 			sweep_name(directory, entry->d_name);
