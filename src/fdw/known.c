@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -70,25 +69,21 @@ known_close(struct known *known)
 		catalog_lookup_close(known->lookup);
 }
 
-/* By the time at which the statement began, which is the same in all its processes. */
 static bool
-is_fresh_for(struct known *known, const char *prefix)
+is_fresh_for_plan(struct known *known, TimestampTz now)
 {
-	return catalog_lookup_synced_at(known->lookup, prefix) >=
-		   TimestampTzPlusMilliseconds(GetCurrentStatementStartTimestamp(), -(int64) known->freshness_ms);
-}
-
-static bool
-is_fresh_for_plan(struct known *known)
-{
+	TimestampTz oldest = TimestampTzPlusMilliseconds(now, -(int64) known->freshness_ms);
 	ListCell *cell;
 
 	if (known->freshness_ms == 0)
 		return false;
 	foreach (cell, known->plan->exact ? known->plan->keys : known->plan->ranges)
-		if (!is_fresh_for(known,
-						  known->plan->exact ? lfirst(cell) : ((struct key_range *) lfirst(cell))->prefix))
+	{
+		const char *prefix = known->plan->exact ? lfirst(cell) : ((struct key_range *) lfirst(cell))->prefix;
+
+		if (catalog_lookup_synced_at(known->lookup, prefix) < oldest)
 			return false;
+	}
 	return true;
 }
 
@@ -219,7 +214,7 @@ take_conditions(struct known *known)
 }
 
 void
-known_start(struct known *known, const struct key_plan *plan, pg_atomic_uint64 *next_block)
+known_start(struct known *known, const struct key_plan *plan, TimestampTz now, pg_atomic_uint64 *next_block)
 {
 	MemoryContext old;
 	struct catalog_condition *conditions;
@@ -232,7 +227,7 @@ known_start(struct known *known, const struct key_plan *plan, pg_atomic_uint64 *
 	known->has_row = false;
 	known->next_block = next_block;
 	known->ordinal = known->block_end = 0;
-	known->fresh = is_fresh_for_plan(known);
+	known->fresh = is_fresh_for_plan(known, now);
 	known->was_fresh |= known->fresh;
 	conditions = take_conditions(known);
 	catalog_lookup_restrict(known->lookup, conditions, known->fresh && !plan->exact ? known->test_count : 0,

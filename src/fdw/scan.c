@@ -6,6 +6,7 @@
 
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "../pg/handle.h"
 #include "../pg/report.h"
@@ -223,7 +224,8 @@ start_known(struct scan *scan, const struct key_plan *plan)
 		scan->known = known_open(scan->request.server, scan->request.freshness_ms);
 	scan->known_asked = true;
 	if (scan->known)
-		known_start(scan->known, plan, scan->share.next_block);
+		known_start(scan->known, plan, scan->share.listing ? scan->share.now : GetCurrentTimestamp(),
+					scan->share.next_block);
 	MemoryContextSwitchTo(old);
 }
 
