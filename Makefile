@@ -4,7 +4,7 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" dicom_fdw.con
 MODULE_big = dicom_fdw
 
 # What decodes pixels is a program of its own, dicompress; a backend only talks to it, through WITH_PROGRAM.
-WITH_PROGRAM = $(wildcard src/compress/message.c src/compress/child.c)
+WITH_PROGRAM = $(wildcard src/compress/message.c src/compress/child*.c)
 PROGRAM_ONLY = $(filter-out $(WITH_PROGRAM),$(wildcard src/image/*.c src/compress/*.c))
 SOURCES = $(sort $(filter-out $(PROGRAM_ONLY),$(wildcard src/*.c src/*/*.c)))
 OBJS = $(SOURCES:.c=.o)
@@ -12,9 +12,9 @@ OBJS = $(SOURCES:.c=.o)
 # The extension script is assembled from the modules' SQL, in this order.
 MODULE_SQL = $(wildcard src/pg/*.sql) src/fdw/fdw.sql build/fdw/entity_types.sql src/catalog/catalog.sql src/explode/explode.sql src/explode/describe.sql \
 	$(wildcard $(addprefix src/explode/,render.sql)) \
-	$(wildcard $(addprefix src/deid/,keyring.sql functions.sql mapping.sql profile.sql query.sql dataset.sql proof.sql)) \
+	$(wildcard $(addprefix src/deid/,keyring.sql functions.sql mapping.sql profile.sql query.sql dataset.sql proof.sql)) build/deid/seeds.sql \
 	$(wildcard $(addprefix src/lake/,lake.sql)) \
-	$(wildcard $(addprefix src/pipeline/,state.sql layers.sql steps.sql run.sql worker.sql notify.sql export.sql))
+	$(wildcard $(addprefix src/pipeline/,objects.sql state.sql pipeline.sql tables.sql stage.sql pictures.sql layers.sql lineage.sql run.sql rotate.sql worker.sql notify.sql export.sql archive.sql))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 REGRESS = $(basename $(notdir $(wildcard sql/*.sql)))
@@ -23,7 +23,7 @@ REGRESS_OPTS = --inputdir=. --outputdir=build/regress
 PG_CPPFLAGS = -Ibuild -Isrc
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare \
 	-fvisibility=hidden
-SHLIB_LINK = -lcurl -lcrypto -lexpat -ljansson -lz -lzstd -lsnappy -lm
+SHLIB_LINK = -lcurl -lcrypto -lexpat -ljansson -lz -lzstd -lsnappy -lxxhash -lm
 
 EXTRA_CLEAN = build $(EXTENSION)--$(EXTVERSION).sql
 
@@ -51,6 +51,11 @@ build/fdw/entity_types.sql: src/fdw/make_entities.py src/fdw/entities.tsv $(DICO
 	@mkdir -p $(@D)
 	python3 src/fdw/make_entities.py sql src/fdw/entities.tsv $(DICOM_DIC) >$@.new && mv $@.new $@
 
+# The rules that the extension brings, from the tables that a person reads and edits.
+build/deid/seeds.sql: src/deid/make_seeds.py $(wildcard seeds/*.csv)
+	@mkdir -p $(@D)
+	python3 $< seeds >$@.new && mv $@.new $@
+
 $(OBJS): build/dicom/dictionary_data.h build/fdw/entity_columns.h $(wildcard src/*/*.h)
 
 $(EXTENSION)--$(EXTVERSION).sql: $(MODULE_SQL)
@@ -60,9 +65,9 @@ $(EXTENSION)--$(EXTVERSION).sql: $(MODULE_SQL)
 PROGRAM_SOURCES = $(sort $(wildcard src/dicom/*.c src/store/*.c src/reader/*.c src/image/*.c src/compress/*.c))
 PROGRAM_OBJECTS = $(patsubst src/%,build/program/%.o,$(PROGRAM_SOURCES) $(wildcard src/image/*.cc))
 PROGRAM_FLAGS = -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -fstack-protector-strong \
-	-Ibuild -Isrc -MMD
-PROGRAM_LIBS = -lcurl -lcrypto -lexpat -ljansson -lz -lm -lpthread -ldcmjpeg -ldcmjpls -ldcmimage -ldcmimgle -ldcmdata -loflog -lofstd \
-	-lopenjp2 -ljxl -ljpeg -lseccomp
+	-Ibuild -Isrc -MMD -DDICOMPRESS_VERSION='"$(EXTVERSION)"'
+PROGRAM_LIBS = -lcurl -lcrypto -lexpat -ljansson -lz -lm -lpthread -ldcmjpeg -ldcmdata -loflog -lofstd \
+	-lcharls -lopenjp2 -ljxl -ljpeg -lseccomp
 
 build/program/%.c.o: src/%.c build/dicom/dictionary_data.h
 	@mkdir -p $(@D)

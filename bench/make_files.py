@@ -203,4 +203,5 @@ def main():
     print(arguments.count)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,7 @@
 # usage: scripts/demo.sh [run | psql [ARGUMENT...] | stop | delete]
 #
 # Builds dicom_fdw, starts a throw-away PostgreSQL with it, and shows the DICOM files that the package python3-pydicom
-# brings along as tables. Needs root or sudo only to install missing packages. Everything it makes is below one directory, which it
+# brings along as tables; then a pipeline makes de-identified tables and pictures of them. Needs root or sudo only to install missing packages. Everything it makes is below one directory, which it
 # names in the end; the server listens on a Unix socket there and nowhere else.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -47,7 +47,12 @@ start_server()
 		unix_socket_directories = '$work'
 		fsync = off
 		lc_messages = 'C'
+		dicom_fdw.key_file = '$work/keys'
 	END
+	# A key of the demonstration's own, made anew: pseudonyms differ each time.
+	printf '1 %s\n' "$(od -An -tx1 -N32 /dev/urandom | tr -d ' \n')" | as_user sh -c "umask 077; cat >'$work/keys'"
+	rm -rf "$work/stage"
+	as_user mkdir -p "$work/stage"
 	pg_ctl -l "$work/server.log" start || { cat "$work/server.log" >&2; return 1; }
 	"$bin/createdb" -h "$work" -p $DICOM_FDW_PORT -U postgres demo
 }
@@ -82,10 +87,11 @@ stop_server
 start_server
 
 files=$(sample_files)
-"${client[@]}" -q -v ON_ERROR_STOP=1 -v files="$files" -f scripts/demo.sql
+"${client[@]}" -q -v ON_ERROR_STOP=1 -v files="$files" -v stage="$work/stage" -v sheet="$work/contact_sheet.jpg" -f scripts/demo.sql
 
 cat <<END
 
+Look at $work/contact_sheet.jpg, and at the pictures below $work/stage.
 The server is still running, below $work:
 	scripts/demo.sh psql		opens psql on it (${client[*]})
 	scripts/demo.sh stop		stops it

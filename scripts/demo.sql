@@ -65,7 +65,7 @@ SELECT i.filename, p.patient_name, s.modality, i.rows, i.columns, i.bits_stored,
 FROM dicom_raw.images i
 JOIN dicom_raw.series s USING (series_instance_uid, study_instance_uid)
 JOIN dicom_raw.studies t USING (study_instance_uid)
-JOIN dicom_raw.patients p USING (patient_id)
+JOIN dicom_raw.patients p ON p.patient_id = t.patient_id
 WHERE i.rows > 0
 ORDER BY i.filename
 LIMIT 12;
@@ -162,4 +162,38 @@ EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off)
 SELECT sop_instance_uid, rows, columns
 FROM dicom_raw.images
 WHERE filename LIKE 'dicomdirtests/98892003/%';
+\set ECHO none
+
+\echo
+\echo '== A pipeline: de-identified tables and pictures, day by day =='
+\echo
+\set location 'file://' :stage '/'
+\set ECHO queries
+SELECT dicom.create_pipeline('hospital', raw => 'scans', stage => :'location');
+CALL dicom.run('hospital');
+
+SELECT step, status, done, failed, inserted, round(seconds::numeric, 2) AS seconds
+FROM dicom.run_steps
+WHERE done > 0
+ORDER BY run, started;
+
+SELECT i.study_date, i.patient_key IS NOT NULL AS has_patient, s.modality, i.photometric_interpretation, i.rows, i.columns, i.pictures, i.picture_bytes
+FROM dicom_processed.images i
+JOIN dicom_processed.series s USING (series_instance_uid)
+WHERE i.pictures > 0
+ORDER BY i.study_date, i.rows, i.picture_bytes
+LIMIT 8;
+
+-- What gave no row or no picture, and why.
+SELECT step, reason, count(*) FROM dicom.failures GROUP BY step, reason ORDER BY step, reason;
+SELECT count(*) AS runs, min(status) AS status FROM dicom.runs;
+\set ECHO none
+
+\echo
+\echo '== One picture of all =='
+\echo
+\setenv SHEET :sheet
+\set ECHO queries
+SELECT encode(dicom.contact_sheet('scans', '', columns => 12, size => 96), 'base64') AS jpeg
+\g (format=unaligned tuples_only=on) | base64 -d >"$SHEET"
 \set ECHO none

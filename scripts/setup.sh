@@ -69,13 +69,14 @@ default_postgresql()
 setup()
 {
 	local packages=(build-essential pkg-config libcurl4-openssl-dev libssl-dev libexpat1-dev libjansson-dev zlib1g-dev
-		libzstd-dev libsnappy-dev libdcmtk-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev libseccomp-dev python3 python3-pydicom ca-certificates)
+		libzstd-dev libsnappy-dev libxxhash-dev libdcmtk-dev libcharls-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev
+		libseccomp-dev python3 python3-pydicom ca-certificates)
 	local missing version
 
 	if [ "$1" != demo ]; then
 		packages+=(clang libclang-rt-dev llvm clang-format clang-tidy cppcheck perl dcmtk curl openssl
 			radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object
-			git procps python3-numpy nodejs)
+			git procps python3-numpy nodejs libopenjp2-tools libjxl-tools)
 	fi
 	[ "$1" != bench ] || packages+=(python3-opencv python3-boto3 orthanc)
 

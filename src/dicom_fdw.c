@@ -7,6 +7,7 @@
 #include "pg/compat.h"
 
 #include "pg/settings.h"
+#include "pipeline/worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -16,4 +17,5 @@ void
 _PG_init(void)
 {
 	settings_define();
+	worker_define();
 }

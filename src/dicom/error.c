@@ -2,6 +2,7 @@
  * error.c
  *	  Filling in struct dicom_error.
  */
+#include <stddef.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 enum dicom_status
 dicom_fail(struct dicom_error *error, enum dicom_error_code code, const char *format, ...)
 {
-	char message[sizeof(error->message)]; /* the arguments may point into *error */
+	char message[sizeof(((struct dicom_error *) NULL)->message)]; /* the arguments may point into *error */
 	va_list arguments;
 
 	if (!error)
@@ -47,6 +48,7 @@ dicom_error_is_of_file(enum dicom_error_code code)
 		case DICOM_ERROR_NOT_DICOM:
 		case DICOM_ERROR_MALFORMED:
 		case DICOM_ERROR_LIMIT:
+		case DICOM_ERROR_DECODER:
 		case DICOM_ERROR_ARCHIVED:
 			return true;
 		default:

@@ -29,7 +29,8 @@ enum dicom_error_code
 	/* The file is to blame: the object was read, and is not what it should be. */
 	DICOM_ERROR_NOT_DICOM, /* nothing in it looks like a data set */
 	DICOM_ERROR_MALFORMED, /* it began as DICOM; the message says what broke, offset and tag say where */
-	DICOM_ERROR_LIMIT, /* header_limit, nesting depth, inflated size or the count of elements is exceeded */
+	DICOM_ERROR_LIMIT,   /* header_limit, nesting depth, inflated size or the count of elements is exceeded */
+	DICOM_ERROR_DECODER, /* the process that decodes pixels died over it, or took too long */
 
 	/* The object cannot be had, and asking again will not help. */
 	DICOM_ERROR_NOT_FOUND, /* no such key */
@@ -78,7 +79,7 @@ extern enum dicom_status dicom_fail(struct dicom_error *error, enum dicom_error_
 extern enum dicom_status dicom_hint(struct dicom_error *error, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* True where the object itself is at fault (NOT_DICOM, MALFORMED, LIMIT, ARCHIVED): on_error = 'skip' may pass over it. */
+/* True where the object itself is at fault (NOT_DICOM, MALFORMED, LIMIT, DECODER, ARCHIVED): on_error = 'skip' may pass over it. */
 extern bool dicom_error_is_of_file(enum dicom_error_code code);
 
 #endif

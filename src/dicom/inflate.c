@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inflate.h"
 #include "parser.h"
 
 #define CHUNK         16384
@@ -16,8 +17,8 @@
 #define LEAST_REQUEST 4096
 
 /* A zlib header could also begin a stored block of raw deflate; its length and complement then tell. */
-static int
-window_bits(const uint8_t *bytes)
+int
+dicom_inflate_window_bits(const uint8_t *bytes)
 {
 	bool stored = (bytes[0] & 7) == 0 && (bytes[1] ^ bytes[3]) == 0xFF && (bytes[2] ^ bytes[4]) == 0xFF;
 
@@ -38,7 +39,7 @@ inflate_begin(struct dicom_reading *reading, uint64_t position)
 	if (status != DICOM_OK)
 		return status;
 	memset(&reading->stream, 0, sizeof(reading->stream));
-	if (inflateInit2(&reading->stream, window_bits(bytes)) != Z_OK)
+	if (inflateInit2(&reading->stream, dicom_inflate_window_bits(bytes)) != Z_OK)
 		return fail_at(reading, DICOM_ERROR_MEMORY, position, 0, "out of memory");
 	reading->inflating = true;
 	reading->deflated_position = position;

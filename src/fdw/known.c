@@ -77,6 +77,9 @@ is_fresh_for_plan(struct known *known, TimestampTz now)
 
 	if (known->freshness_ms == 0)
 		return false;
+	/* What holds for all keys need not be asked for each. */
+	if (catalog_lookup_synced_at(known->lookup, "") >= oldest)
+		return true;
 	foreach (cell, known->plan->exact ? known->plan->keys : known->plan->ranges)
 	{
 		const char *prefix = known->plan->exact ? lfirst(cell) : ((struct key_range *) lfirst(cell))->prefix;

@@ -47,8 +47,10 @@ static void
 read_options(struct scan *scan)
 {
 	List *options = scan->request.options;
+	int on_error = option_word(options, "on_error", option_on_error_words, 0);
 
-	scan->raise_errors = option_word(options, "on_error", option_on_error_words, 0) == 1;
+	scan->raise_errors = on_error == 1;
+	scan->be_silent = on_error == 2;
 	scan->raise_bad_values = option_word(options, "on_bad_value", option_on_bad_value_words, 0) == 1;
 	scan->reject_limit = option_integer(options, "reject_limit", 0);
 }

@@ -26,6 +26,7 @@ struct scan
 	bool of_values;               /* a fresh catalog has all columns, so that no header is looked at */
 	int *catalog_columns;         /* of_values: where, for each of request.columns */
 	bool raise_errors;
+	bool be_silent;
 	bool raise_bad_values;
 	int reject_limit; /* 0: none */
 	struct dicom_selection selection;

@@ -138,7 +138,7 @@ report_values(struct scan *scan)
 void
 scan_report(struct scan *scan)
 {
-	if (scan->warnings_given)
+	if (scan->warnings_given || scan->be_silent)
 		return;
 	scan->warnings_given = true;
 	if (scan->counters.skipped + scan->counters.damaged > 0 && scan->request.entity != ENTITY_FILES)

@@ -53,7 +53,14 @@ enum image_codec
 	IMAGE_CODEC_JPEG_LS,
 	IMAGE_CODEC_JPEG_2000, /* HTJ2K included */
 	IMAGE_CODEC_JPEG_XL,
+	IMAGE_CODEC_DEFLATE, /* each frame a deflated native one */
 	IMAGE_CODEC_UNSUPPORTED
+};
+
+/* Where a value lies in the file; in the inflated stream, if there is one. */
+struct image_place
+{
+	uint64_t offset, length;
 };
 
 /* The image pixel module as the data set describes it. */
@@ -67,11 +74,16 @@ struct image_pixels
 	bool big_endian;
 	enum image_sample sample;
 	enum image_photometric photometric;
-	enum image_codec codec;
-	uint32_t frame_count;  /* at least 1 */
-	uint64_t value_offset; /* of the pixel data element's value (the inflated stream's, if deflated) */
-	uint64_t value_length; /* what is there of it; UINT64_MAX where encapsulated */
+	enum image_codec codec; /* as the transfer syntax says; image_decode() believes the bytes */
+	uint32_t frame_count;   /* at least 1 */
+	bool is_encapsulated;
+	bool is_words;            /* OW: in big endian its 16-bit words are swapped, whatever the samples */
+	uint64_t value_offset;    /* of the pixel data element's value (the inflated stream's, if deflated) */
+	uint64_t value_length;    /* what is there of it; UINT64_MAX where its end is not known */
+	struct image_place table; /* (7FE0,0001) extended offset table; length 0: none */
+	struct image_place table_lengths; /* (7FE0,0002) */
 	bool is_deflated;
+	uint64_t deflated_offset; /* of the deflated stream in the file */
 	char transfer_syntax_uid[65];
 };
 
@@ -93,12 +105,16 @@ extern enum dicom_status image_frames_open(const struct image_pixels *pixels,
 										   struct dicom_error *error);
 extern void image_frames_close(struct image_frames *frames);
 
-/* How many there are: NumberOfFrames, or what the fragments tell where that contradicts it. */
+/*
+ * How many there are: NumberOfFrames, but no more than begin before the pixel data end (the last of them may be cut, and then cannot be
+ * read), or what the fragments tell where that contradicts it. A frame may show that a table was wrong; the number then changes.
+ */
 extern uint32_t image_frames_count(const struct image_frames *frames);
 
 /*
- * The bytes of frame number `frame`, counted from 0, as they stand in the file (fragments joined), in memory that the caller
- * frees with free().
+ * The bytes of frame number `frame`, counted from 0, in memory that the caller frees with free(). Encapsulated: as they stand in
+ * the file, fragments joined. Native: little endian whatever the file's order, beginning with bit 0 of the first byte.
+ * To read frames in ascending order is cheapest; in a deflated file to go back means to inflate anew.
  */
 extern enum dicom_status image_frames_read(struct image_frames *frames, uint32_t frame, uint8_t **bytes,
 										   size_t *length, struct dicom_error *error);

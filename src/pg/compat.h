@@ -108,8 +108,46 @@ scan_check_as_user(ForeignScanState *node, EState *estate)
 #define server_aclcheck(server, role, mode) pg_foreign_server_aclcheck(server, role, mode)
 #endif
 
+/* The rows of a function into a tuplestore, by the query's own description of them. */
+#if PG_VERSION_NUM < 150000
+#include "funcapi.h"
+#include "utils/memutils.h"
+static inline void
+InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	TupleDesc description;
+
+	if (get_call_result_type(fcinfo, NULL, &description) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	result->returnMode = SFRM_Materialize;
+	result->setResult = tuplestore_begin_heap(false, false, work_mem);
+	result->setDesc = BlessTupleDesc(description);
+	MemoryContextSwitchTo(old);
+}
+#endif
+
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* Has `request` called when shared memory may be asked for: once, by a library that is loaded at the server's start. */
+extern void request_shared_memory(void (*request)(void));
+
+#include "tcop/pquery.h"
+#if PG_VERSION_NUM >= 180000
+#define run_portal(portal) PortalRun(portal, FETCH_ALL, true, None_Receiver, None_Receiver, NULL)
+#else
+#define run_portal(portal) PortalRun(portal, FETCH_ALL, true, true, None_Receiver, None_Receiver, NULL)
+#endif
+
+/* A statement without parameters. */
+#include "tcop/tcopprot.h"
+#if PG_VERSION_NUM >= 150000
+#define analyze_statement(parsed, text) pg_analyze_and_rewrite_fixedparams(parsed, text, NULL, 0, NULL)
+#else
+#define analyze_statement(parsed, text) pg_analyze_and_rewrite(parsed, text, NULL, 0, NULL)
 #endif
 
 #endif

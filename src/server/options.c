@@ -22,13 +22,15 @@
 #include "key_format.h"
 #include "options.h"
 
-const char *const option_on_error_words[] = {"skip", "error", NULL};
+const char *const option_on_error_words[] = {"skip", "error", "ignore", NULL};
 const char *const option_on_bad_value_words[] = {"null", "error", NULL};
 const char *const option_credentials_words[] = {"auto",     "mapping",   "environment", "profile",
 												"instance", "anonymous", NULL};
 const char *const option_url_style_words[] = {"auto", "path", "virtual", NULL};
 const char *const option_entity_words[] = {"patients", "devices", "studies",  "series",
 										   "images",   "files",   "elements", NULL};
+
+static const char *const option_boolean_words[] = {"true", "false", NULL};
 
 struct option_kind;
 typedef void (*option_check)(const struct option_kind *kind, const char *value);
@@ -62,6 +64,7 @@ static const struct option_kind option_kinds[] = {
 	{"freshness", ForeignServerRelationId, check_milliseconds, NULL, 0, INT_MAX},
 	{"freshness", ForeignTableRelationId, check_milliseconds, NULL, 0, INT_MAX},
 	{"header_limit", ForeignServerRelationId, check_bytes, NULL, 4096, 1 << 30},
+	{"identified", ForeignServerRelationId, check_word, option_boolean_words},
 	{"key_format", ForeignTableRelationId, check_key_format},
 	{"location", ForeignServerRelationId, check_location},
 	{"max_requests", ForeignServerRelationId, check_integer, NULL, 1, 1024},

@@ -20,7 +20,7 @@ extern uint64 option_bytes(List *options, const char *name, uint64 fallback);
 /* The position of an option's value in a NULL-terminated list of words, or fallback. */
 extern int option_word(List *options, const char *name, const char *const *words, int fallback);
 
-extern const char *const option_on_error_words[];     /* skip, error */
+extern const char *const option_on_error_words[];     /* skip, error, ignore: skip without a word */
 extern const char *const option_on_bad_value_words[]; /* null, error */
 extern const char *const option_credentials_words[];  /* in the order of enum store_credentials_source */
 extern const char *const option_url_style_words[];    /* in the order of enum store_url_style */

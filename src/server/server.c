@@ -93,6 +93,19 @@ require_owner_reads_files(ForeignServer *server)
 }
 
 static void
+require_user_writes_files(ForeignServer *server, Oid user)
+{
+	if (!has_privs_of_role(server->owner, ROLE_PG_WRITE_SERVER_FILES))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to write files through server \"%s\"", server->servername),
+						errhint("Its owner must have the privileges of role \"pg_write_server_files\".")));
+	if (!has_privs_of_role(user, server->owner) && !has_privs_of_role(user, ROLE_PG_WRITE_SERVER_FILES))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to write files through server \"%s\"", server->servername),
+						errhint("Be a member of its owner, or of role \"pg_write_server_files\".")));
+}
+
+static void
 fill_options(ForeignServer *server, Oid user, struct store_options *options)
 {
 	List *mapping = mapping_options(user, server->serverid);
@@ -122,20 +135,48 @@ close_store(void *store)
 	store_close(store);
 }
 
-struct store *
-server_open_store(ForeignServer *server, Oid user, MemoryContext context)
+static bool
+is_directory(ForeignServer *server)
 {
-	struct store_options options = {0};
+	return strncmp(server_location(server), "file:", 5) == 0;
+}
+
+void
+server_store_options(ForeignServer *server, Oid user, bool to_write, struct store_options *options)
+{
+	memset(options, 0, sizeof(*options));
+	fill_options(server, user, options);
+	if (!is_directory(server))
+		return;
+	require_owner_reads_files(server);
+	if (to_write)
+		require_user_writes_files(server, user);
+}
+
+static struct store *
+open_store(ForeignServer *server, Oid user, bool to_write, MemoryContext context)
+{
+	struct store_options options;
 	struct dicom_error error;
 	struct store *store;
 
-	fill_options(server, user, &options);
-	if (strncmp(options.location, "file:", 5) == 0)
-		require_owner_reads_files(server);
+	server_store_options(server, user, to_write, &options);
 	if (store_open(&options, &backend_host, &store, &error) != DICOM_OK)
 		report_error(&error);
 	handle_tie(context, close_store, store);
 	return store;
+}
+
+struct store *
+server_open_store(ForeignServer *server, Oid user, MemoryContext context)
+{
+	return open_store(server, user, false, context);
+}
+
+struct store *
+server_open_writable_store(ForeignServer *server, Oid user, MemoryContext context)
+{
+	return open_store(server, user, true, context);
 }
 
 ForeignServer *

@@ -157,6 +157,7 @@ const struct store_kind store_kind_file = {
 	.read_open = file_read_open,
 	.read_result = file_read_result,
 	.read_close = file_read_close,
+	.open_descriptor = file_open_descriptor,
 	.put = file_put,
 	.upload_open = file_upload_open,
 	.upload_write = file_upload_write,
@@ -165,4 +166,5 @@ const struct store_kind store_kind_file = {
 	.head = head,
 	.copy = file_copy,
 	.delete = file_delete,
+	.sweep = file_sweep_store,
 };

@@ -94,6 +94,9 @@ extern void file_sweep(struct file_store *file, int directory);
 
 /* --- the calls of store.h --- */
 
+extern enum dicom_status file_sweep_store(struct store *store, const char *prefix, int64_t before,
+										  uint64_t *removed, struct dicom_error *error);
+
 extern enum dicom_status file_list_open(struct store *store, const struct store_list_request *request,
 										struct store_list **list, struct dicom_error *error);
 extern enum dicom_status file_list_next(struct store_list *list, struct store_object *object,
@@ -105,6 +108,8 @@ extern enum dicom_status file_read_open(struct store *store, const struct store_
 extern enum dicom_status file_read_result(struct store_read *read, size_t *length,
 										  struct store_object *object, struct dicom_error *error);
 extern void file_read_close(struct store_read *read);
+extern enum dicom_status file_open_descriptor(struct store *store, const char *key, int *descriptor,
+											  struct store_object *object, struct dicom_error *error);
 extern void file_read_forget(struct file_store *file); /* frees what is kept between reads */
 
 extern enum dicom_status file_put(struct store *store, const struct store_put_request *request,

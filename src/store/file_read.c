@@ -189,3 +189,31 @@ file_read_close(struct store_read *result)
 	else
 		read->file->spare = read;
 }
+
+enum dicom_status
+file_open_descriptor(struct store *store, const char *key, int *descriptor, struct store_object *object,
+					 struct dicom_error *error)
+{
+	struct file_store *file = (struct file_store *) store;
+	char path[FILE_MAX_PATH];
+	struct stat status;
+	int fd;
+
+	store->statistics.get_requests++;
+	if (!file_key_to_path(key, path))
+		return file_fail_missing(error, file, key);
+	fd = file_open_path(file, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return file_fail(error, file, key, "open");
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+	{
+		close(fd);
+		dicom_fail(error, DICOM_ERROR_NOT_FOUND, "object is not a regular file");
+		return store_name_object(error, store, key);
+	}
+	strcpy(file->head_key, key); /* file_key_to_path() has checked the length */
+	file_format_etag(&status, file->head_etag);
+	file_describe(&status, file->head_key, file->head_etag, object);
+	*descriptor = fd;
+	return DICOM_OK;
+}

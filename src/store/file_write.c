@@ -31,6 +31,7 @@ struct file_upload
 	char *key;
 	char *if_match; /* NULL: do not look */
 	bool if_none_match;
+	bool no_sync;
 	int directory; /* that the object goes into */
 	int fd;        /* of the temporary file; -1: not open */
 	char temporary[sizeof(FILE_TEMPORARY) + 20];
@@ -50,7 +51,7 @@ fail_key(struct dicom_error *error, const struct file_store *file, const char *k
 
 /* Makes the directory path[0, length) in the one above it, which is there. False and errno where that fails. */
 static bool
-make_directory(struct file_store *file, char *path, size_t length)
+make_directory(struct file_store *file, char *path, size_t length, bool sync)
 {
 	char *slash = memrchr(path, '/', length);
 	char kept = path[length];
@@ -67,7 +68,7 @@ make_directory(struct file_store *file, char *path, size_t length)
 		return false;
 	path[length] = '\0';
 	made = mkdirat(parent, slash ? slash + 1 : path, 0777);
-	if (made == 0)
+	if (made == 0 && sync)
 		made = fsync(parent);
 	reason = errno;
 	path[length] = kept;
@@ -77,19 +78,27 @@ make_directory(struct file_store *file, char *path, size_t length)
 }
 
 static bool
-make_directories(struct file_store *file, char *path, size_t length)
+make_directories(struct file_store *file, char *path, size_t length, bool sync)
 {
 	size_t i;
 
 	for (i = 1; i <= length; i++)
-		if ((i == length || path[i] == '/') && !make_directory(file, path, i))
+		if ((i == length || path[i] == '/') && !make_directory(file, path, i, sync))
 			return false;
 	return true;
 }
 
+/* What becomes of an object's directory that is not there. */
+enum missing
+{
+	MISSING_STAYS,
+	MISSING_IS_MADE,
+	MISSING_IS_MADE_UNSYNCED
+};
+
 /* Opens the directory that path lies in, *name being the rest. -1 and errno where there is none. */
 static int
-open_parent(struct file_store *file, char *path, bool make, const char **name)
+open_parent(struct file_store *file, char *path, enum missing missing, const char **name)
 {
 	char *slash = strrchr(path, '/');
 	size_t length = slash ? (size_t) (slash - path) : 0;
@@ -100,7 +109,8 @@ open_parent(struct file_store *file, char *path, bool make, const char **name)
 		return file_open_path(file, "", O_RDONLY | O_DIRECTORY);
 	*slash = '\0';
 	fd = file_open_path(file, path, O_RDONLY | O_DIRECTORY);
-	if (fd < 0 && errno == ENOENT && make && make_directories(file, path, length))
+	if (fd < 0 && errno == ENOENT && missing != MISSING_STAYS &&
+		make_directories(file, path, length, missing == MISSING_IS_MADE))
 		fd = file_open_path(file, path, O_RDONLY | O_DIRECTORY);
 	*slash = '/';
 	return fd;
@@ -113,7 +123,7 @@ fail_upload(const struct file_upload *upload, const char *what, struct dicom_err
 {
 	if (errno == ENOENT || errno == ENOTDIR || errno == EISDIR || errno == ENOTEMPTY)
 	{
-		dicom_fail(error, DICOM_ERROR_IO,
+		dicom_fail(error, DICOM_ERROR_INVALID_OPTION,
 				   "cannot %s object: a directory is in the way, or a file is where one should be", what);
 		return store_name_object(error, &upload->file->store, upload->key);
 	}
@@ -148,6 +158,7 @@ copy_request(struct file_upload *upload, const struct store_put_request *request
 	upload->key = strdup(request->key);
 	upload->if_match = request->if_match ? strdup(request->if_match) : NULL;
 	upload->if_none_match = request->if_none_match;
+	upload->no_sync = request->no_sync;
 	return upload->key && (upload->if_match || !request->if_match);
 }
 
@@ -156,7 +167,9 @@ begin_upload(struct file_upload *upload, struct dicom_error *error)
 {
 	if (!file_key_to_path(upload->key, upload->path))
 		return fail_key(error, upload->file, upload->key);
-	upload->directory = open_parent(upload->file, upload->path, true, &upload->name);
+	upload->directory =
+		open_parent(upload->file, upload->path, upload->no_sync ? MISSING_IS_MADE_UNSYNCED : MISSING_IS_MADE,
+					&upload->name);
 	if (upload->directory >= 0)
 		file_sweep(upload->file, upload->directory);
 	if (upload->directory < 0 || !create_temporary(upload))
@@ -276,12 +289,12 @@ file_upload_finish(struct store_upload *base, char *etag, struct dicom_error *er
 	enum dicom_status status;
 	struct stat written;
 
-	if (fsync(upload->fd) < 0 || fstat(upload->fd, &written) < 0)
+	if ((!upload->no_sync && fsync(upload->fd) < 0) || fstat(upload->fd, &written) < 0)
 		return fail_upload(upload, "write", error);
 	status = upload->if_none_match ? place_new(upload, error) : place_over(upload, error);
 	if (status != DICOM_OK)
 		return status;
-	if (fsync(upload->directory) < 0)
+	if (!upload->no_sync && fsync(upload->directory) < 0)
 		return fail_upload(upload, "write", error);
 	file_format_etag(&written, etag);
 	return DICOM_OK;
@@ -461,7 +474,7 @@ file_delete(struct store *store, const char *key, struct dicom_error *error)
 	store->statistics.other_requests++;
 	if (!file_key_to_path(key, path))
 		return DICOM_OK; /* no object has this key */
-	directory = open_parent(file, path, false, &name);
+	directory = open_parent(file, path, MISSING_STAYS, &name);
 	if (directory < 0)
 		return errno == ENOENT || errno == ENOTDIR ? DICOM_OK : file_fail(error, file, key, "delete");
 	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&

@@ -124,5 +124,13 @@ const struct store_kind store_kind_s3 = {
 	.head = s3_head,
 	.copy = s3_copy,
 	.delete = s3_delete,
+	.can_copy = s3_can_copy,
+	.copy_open = s3_copy_open,
+	.put_open = s3_put_open,
+	.delete_open = s3_delete_open,
+	.change_result = s3_change_result,
+	.change_close = s3_change_close,
 	.set_storage_class = s3_set_storage_class,
+	.restore = s3_restore,
+	.sweep = s3_sweep,
 };

@@ -230,6 +230,15 @@ extern enum dicom_status s3_put_whole(struct s3_store *s3, const struct store_pu
 									  const void *bytes, size_t length, char *etag,
 									  struct dicom_error *error);
 
+/* The requests of a put and a copy; etag is filled in when they have ended well. */
+extern enum dicom_status s3_put_prepare(struct s3_request *request, struct s3_store *s3,
+										const struct store_put_request *put, const void *bytes, size_t length,
+										char *etag, struct dicom_error *error);
+extern enum dicom_status s3_copy_prepare(struct s3_request *request, struct s3_store *source,
+										 const char *source_key, const char *if_match,
+										 struct s3_store *target, const char *target_key,
+										 const char *storage_class, char *etag, struct dicom_error *error);
+
 /* The headers that a request which creates an object takes from the options of a put. */
 extern void s3_add_put_headers(struct s3_request *request, const struct store_put_request *put);
 extern void s3_add_condition(struct s3_request *request, const struct store_put_request *put);
@@ -267,6 +276,16 @@ extern enum dicom_status s3_multipart_complete(struct s3_multipart *multipart,
 extern void s3_multipart_abort(struct s3_multipart *multipart);
 extern void s3_multipart_free(struct s3_multipart *multipart);
 
+/* --- s3_restore.c: see store_restore() --- */
+
+extern enum dicom_status s3_restore(struct store *store, const char *key, int days, const char *tier,
+									struct dicom_error *error);
+
+/* --- s3_sweep.c: see store_sweep() --- */
+
+extern enum dicom_status s3_sweep(struct store *store, const char *prefix, int64_t before, uint64_t *removed,
+								  struct dicom_error *error);
+
 extern enum dicom_status s3_upload_open(struct store *store, const struct store_put_request *request,
 										struct store_upload **upload, struct dicom_error *error);
 extern enum dicom_status s3_upload_write(struct store_upload *upload, const void *bytes, size_t length,
@@ -282,6 +301,17 @@ extern enum dicom_status s3_copy_in_parts(struct s3_store *source, const char *s
 extern enum dicom_status s3_copy(struct store *source, const char *source_key, const char *if_match,
 								 struct store *target, const char *target_key, const char *storage_class,
 								 char *etag, struct dicom_error *error);
+extern bool s3_can_copy(const struct store *source, const struct store *target);
+extern enum dicom_status s3_copy_open(struct store *source, const char *source_key, const char *if_match,
+									  struct store *target, const char *target_key,
+									  struct store_change **change, struct dicom_error *error);
+extern enum dicom_status s3_put_open(struct store *store, const struct store_put_request *put,
+									 const void *bytes, size_t length, struct store_change **change,
+									 struct dicom_error *error);
+extern enum dicom_status s3_delete_open(struct store *store, const char *key, struct store_change **change,
+										struct dicom_error *error);
+extern enum dicom_status s3_change_result(struct store_change *change, char *etag, struct dicom_error *error);
+extern void s3_change_close(struct store_change *change);
 extern enum dicom_status s3_set_storage_class(struct store *store, const char *key, const char *storage_class,
 											  struct dicom_error *error);
 

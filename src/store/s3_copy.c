@@ -14,11 +14,11 @@
 #define COPY_PART_SIZE ((uint64_t) 512 * 1024 * 1024)
 #define MAX_PARTS      10000
 
-static bool
-same_endpoint(const struct s3_store *left, const struct s3_store *right)
+bool
+s3_can_copy(const struct store *source, const struct store *target)
 {
-	const struct endpoint *a = &left->address.endpoint;
-	const struct endpoint *b = &right->address.endpoint;
+	const struct endpoint *a = &((const struct s3_store *) source)->address.endpoint;
+	const struct endpoint *b = &((const struct s3_store *) target)->address.endpoint;
 
 	return a->tls == b->tls && a->port == b->port && strcmp(a->host, b->host) == 0 &&
 		   strcmp(a->path, b->path) == 0;
@@ -62,23 +62,32 @@ finish_copy(struct s3_request *request, const struct http_answer *answer, struct
 	return DICOM_OK;
 }
 
+enum dicom_status
+s3_copy_prepare(struct s3_request *request, struct s3_store *source, const char *source_key,
+				const char *if_match, struct s3_store *target, const char *target_key,
+				const char *storage_class, char *etag, struct dicom_error *error)
+{
+	if (s3_request_prepare(request, target, HTTP_PUT, target_key, error) != DICOM_OK)
+		return DICOM_FAILED;
+	request->owner = etag;
+	request->finish = finish_copy;
+	add_source(request, source, source_key, if_match);
+	s3_request_header(request, "x-amz-metadata-directive", "COPY");
+	if (storage_class)
+		s3_request_header(request, "x-amz-storage-class", "%s", storage_class);
+	return DICOM_OK;
+}
+
 static enum dicom_status
 copy_whole(struct s3_store *source, const char *source_key, const char *if_match, struct s3_store *target,
 		   const char *target_key, const char *storage_class, char *etag, struct dicom_error *error)
 {
 	struct s3_request request = {0};
-	enum dicom_status status = s3_request_prepare(&request, target, HTTP_PUT, target_key, error);
+	enum dicom_status status = s3_copy_prepare(&request, source, source_key, if_match, target, target_key,
+											   storage_class, etag, error);
 
 	if (status == DICOM_OK)
-	{
-		request.owner = etag;
-		request.finish = finish_copy;
-		add_source(&request, source, source_key, if_match);
-		s3_request_header(&request, "x-amz-metadata-directive", "COPY");
-		if (storage_class)
-			s3_request_header(&request, "x-amz-storage-class", "%s", storage_class);
 		status = s3_request_run(&request, error);
-	}
 	s3_request_close(&request);
 	return status;
 }
@@ -249,7 +258,7 @@ s3_copy(struct store *source_store, const char *source_key, const char *if_match
 	struct dicom_error own;
 	enum dicom_status status;
 
-	if (!same_endpoint(source, target))
+	if (!s3_can_copy(source_store, target_store))
 	{
 		dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "cannot copy between different endpoints");
 		return store_name_object(error, target_store, target_key);

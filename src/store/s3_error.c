@@ -66,6 +66,8 @@ static const struct s3_meaning meanings[] = {
 	 "restore it first, and read it when that has finished"},
 	{"ObjectNotInActiveTierError", DICOM_ERROR_ARCHIVED, false, false, "the object is archived",
 	 "restore it first, and read it when that has finished"},
+	{"RestoreAlreadyInProgress", DICOM_ERROR_EXISTS, false, false, "the object is being restored already",
+	 ""},
 	{"SlowDown", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down",
 	 "lower option max_requests"},
 	{"TooManyRequests", DICOM_ERROR_THROTTLED, true, false, "the store asks to slow down",

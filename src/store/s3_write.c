@@ -186,24 +186,31 @@ is_our_own(struct s3_store *s3, const char *key, const void *bytes, size_t lengt
 }
 
 enum dicom_status
+s3_put_prepare(struct s3_request *request, struct s3_store *s3, const struct store_put_request *put,
+			   const void *bytes, size_t length, char *etag, struct dicom_error *error)
+{
+	if (s3_request_prepare(request, s3, HTTP_PUT, put->key, error) != DICOM_OK)
+		return DICOM_FAILED;
+	request->owner = etag;
+	request->counter = &s3->store.statistics.put_requests;
+	request->finish = finish_put;
+	request->body = bytes;
+	request->body_length = length;
+	s3_add_put_headers(request, put);
+	s3_add_condition(request, put);
+	return DICOM_OK;
+}
+
+enum dicom_status
 s3_put_whole(struct s3_store *s3, const struct store_put_request *put, const void *bytes, size_t length,
 			 char *etag, struct dicom_error *error)
 {
 	struct dicom_error own;
 	struct s3_request request = {0};
-	enum dicom_status status = s3_request_prepare(&request, s3, HTTP_PUT, put->key, &own);
+	enum dicom_status status = s3_put_prepare(&request, s3, put, bytes, length, etag, &own);
 
 	if (status == DICOM_OK)
-	{
-		request.owner = etag;
-		request.counter = &s3->store.statistics.put_requests;
-		request.finish = finish_put;
-		request.body = bytes;
-		request.body_length = length;
-		s3_add_put_headers(&request, put);
-		s3_add_condition(&request, put);
 		status = s3_request_run(&request, &own);
-	}
 	if (status == DICOM_FAILED && (own.code == DICOM_ERROR_EXISTS || own.code == DICOM_ERROR_CHANGED) &&
 		request.times_sent > 1 && is_our_own(s3, put->key, bytes, length, etag))
 		status = DICOM_OK;

@@ -32,8 +32,8 @@ store_name_object(struct dicom_error *error, const struct store *store, const ch
 	return DICOM_FAILED;
 }
 
-static void
-link_handle(struct store_link **list, struct store_link *link)
+void
+store_link_handle(struct store_link **list, struct store_link *link)
 {
 	link->next = *list;
 	if (link->next)
@@ -42,8 +42,8 @@ link_handle(struct store_link **list, struct store_link *link)
 	*list = link;
 }
 
-static void
-unlink_handle(struct store_link *link)
+void
+store_unlink_handle(struct store_link *link)
 {
 	*link->place = link->next;
 	if (link->next)
@@ -135,7 +135,7 @@ close_upload(struct store_upload *upload, bool may_wait)
 {
 	struct store *store = upload->store;
 
-	unlink_handle(&upload->link);
+	store_unlink_handle(&upload->link);
 	store->kind->upload_close(upload, may_wait);
 }
 
@@ -152,6 +152,8 @@ store_close(struct store *store)
 		store_read_close((struct store_read *) store->reads);
 	while (store->uploads)
 		close_upload((struct store_upload *) store->uploads, false);
+	while (store->changes)
+		store_change_close((struct store_change *) store->changes);
 	location = store->location;
 	store->kind->close(store);
 	free(location);
@@ -218,7 +220,7 @@ store_list_open(struct store *store, const struct store_list_request *request, s
 	if (store->kind->list_open(store, request, list, error) != DICOM_OK)
 		return DICOM_FAILED;
 	(*list)->store = store;
-	link_handle(&store->lists, &(*list)->link);
+	store_link_handle(&store->lists, &(*list)->link);
 	return DICOM_OK;
 }
 
@@ -233,7 +235,7 @@ store_list_close(struct store_list *list)
 {
 	if (!list)
 		return;
-	unlink_handle(&list->link);
+	store_unlink_handle(&list->link);
 	list->store->kind->list_close(list);
 }
 
@@ -244,7 +246,7 @@ store_read_open(struct store *store, const struct store_read_request *request, s
 	if (store->kind->read_open(store, request, read, error) != DICOM_OK)
 		return DICOM_FAILED;
 	(*read)->store = store;
-	link_handle(&store->reads, &(*read)->link);
+	store_link_handle(&store->reads, &(*read)->link);
 	return DICOM_OK;
 }
 
@@ -260,7 +262,7 @@ store_read_close(struct store_read *read)
 {
 	if (!read)
 		return;
-	unlink_handle(&read->link);
+	store_unlink_handle(&read->link);
 	read->store->kind->read_close(read);
 }
 
@@ -295,6 +297,15 @@ store_read(struct store *store, const struct store_read_request *request, size_t
 	else
 		store_read_close(read);
 	return status;
+}
+
+enum dicom_status
+store_open_descriptor(struct store *store, const char *key, int *descriptor, struct store_object *object,
+					  struct dicom_error *error)
+{
+	if (!store->kind->open_descriptor)
+		return DICOM_END;
+	return store->kind->open_descriptor(store, key, descriptor, object, error);
 }
 
 /* --- writing --- */
@@ -351,7 +362,7 @@ store_upload_open(struct store *store, const struct store_put_request *request, 
 		store->kind->upload_open(store, &own, upload, error) != DICOM_OK)
 		return DICOM_FAILED;
 	(*upload)->store = store;
-	link_handle(&store->uploads, &(*upload)->link);
+	store_link_handle(&store->uploads, &(*upload)->link);
 	return DICOM_OK;
 }
 
@@ -414,4 +425,25 @@ store_set_storage_class(struct store *store, const char *key, const char *storag
 		return store_name_object(error, store, key);
 	}
 	return store->kind->set_storage_class(store, key, storage_class, error);
+}
+
+enum dicom_status
+store_restore(struct store *store, const char *key, int days, const char *tier, struct dicom_error *error)
+{
+	if (!store->kind->restore)
+	{
+		dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "a store of kind %s has no storage classes",
+				   store->kind->scheme);
+		return store_name_object(error, store, key);
+	}
+	return store->kind->restore(store, key, days, tier, error);
+}
+
+enum dicom_status
+store_sweep(struct store *store, const char *prefix, int64_t before, uint64_t *removed,
+			struct dicom_error *error)
+{
+	*removed = 0;
+	return store->kind->sweep ? store->kind->sweep(store, prefix ? prefix : "", before, removed, error)
+							  : DICOM_OK;
 }

@@ -187,6 +187,13 @@ extern void store_read_close(struct store_read *read);
 extern enum dicom_status store_read(struct store *store, const struct store_read_request *request,
 									size_t *length, struct store_object *object, struct dicom_error *error);
 
+/*
+ * A descriptor of the object itself, open for reading, which becomes the caller's; *object says what it was when it was opened, with
+ * strings valid until the next call on the store. DICOM_END from a store that has no such thing: s3.
+ */
+extern enum dicom_status store_open_descriptor(struct store *store, const char *key, int *descriptor,
+											   struct store_object *object, struct dicom_error *error);
+
 /* --- writing; all of these wait --- */
 
 struct store_put_request
@@ -197,6 +204,8 @@ struct store_put_request
 	bool if_none_match;        /* fail with EXISTS where the key is taken */
 	const char *if_match;      /* fail with CHANGED where the object has another etag; NULL: do not look */
 	size_t part_size;          /* 0: 8 MiB; a longer object goes up in parts, on s3 of at least 5 MiB */
+	bool
+		no_sync; /* a file need not be on disk when the call returns: whole or not at all, unless power fails */
 };
 
 /* Writes an object in one call. etag (128 bytes) may be NULL. The object is visible whole or not at all. */
@@ -227,11 +236,48 @@ extern enum dicom_status store_copy(struct store *source, const char *source_key
 									struct store *target, const char *target_key, const char *storage_class,
 									char *etag, struct dicom_error *error);
 
+/* Is store_copy() possible between these two? Whether it is allowed shows when it is tried. */
+extern bool store_can_copy(const struct store *source, const struct store *target);
+
 /* Deletes an object; one that is not there counts as deleted. */
 extern enum dicom_status store_delete(struct store *store, const char *key, struct dicom_error *error);
+
+/*
+ * Copies, puts and deletes of many objects side by side: started, then driven by store_wait() of the target, like reads. Each is
+ * one request: a put of at most 5 GB without condition (its bytes stay the caller's until the change is closed), a copy
+ * of at most 5 GiB; what is longer has to wait its turn in the calls above. A store that never waits is done at once.
+ */
+struct store_change;
+extern enum dicom_status store_copy_open(struct store *source, const char *source_key, const char *if_match,
+										 struct store *target, const char *target_key,
+										 struct store_change **change, struct dicom_error *error);
+extern enum dicom_status store_put_open(struct store *store, const struct store_put_request *request,
+										const void *bytes, size_t length, struct store_change **change,
+										struct dicom_error *error);
+extern enum dicom_status store_delete_open(struct store *store, const char *key, struct store_change **change,
+										   struct dicom_error *error);
+
+/* DICOM_PENDING, or how it ended. etag (128 bytes, empty after a delete) may be NULL. */
+extern enum dicom_status store_change_result(struct store_change *change, char *etag,
+											 struct dicom_error *error);
+extern void store_change_close(struct store_change *change);
 
 /* Moves an object to another storage class, in place. INVALID_OPTION for a directory. */
 extern enum dicom_status store_set_storage_class(struct store *store, const char *key,
 												 const char *storage_class, struct dicom_error *error);
+
+/*
+ * Asks the store to make an archived object readable for so many days, in the haste that tier names (Standard, Bulk, Expedited). That takes
+ * the store hours; asking again meanwhile does no harm. INVALID_OPTION for a directory.
+ */
+extern enum dicom_status store_restore(struct store *store, const char *key, int days, const char *tier,
+									   struct dicom_error *error);
+
+/*
+ * Removes what uploads have left that began before this time (microseconds since 1970) and were never finished, of keys that
+ * begin so; *removed says how many. A store that keeps nothing of them: 0.
+ */
+extern enum dicom_status store_sweep(struct store *store, const char *prefix, int64_t before,
+									 uint64_t *removed, struct dicom_error *error);
 
 #endif

@@ -41,6 +41,10 @@ struct store_kind
 									 struct dicom_error *error);
 	void (*read_close)(struct store_read *read);
 
+	/* NULL: DICOM_END. */
+	enum dicom_status (*open_descriptor)(struct store *store, const char *key, int *descriptor,
+										 struct store_object *object, struct dicom_error *error);
+
 	/* In requests of these, part_size is set; etag always points to STORE_ETAG_SIZE bytes, empty. */
 	enum dicom_status (*put)(struct store *store, const struct store_put_request *request, const void *bytes,
 							 size_t length, char *etag, struct dicom_error *error);
@@ -59,9 +63,32 @@ struct store_kind
 							  char *etag, struct dicom_error *error); /* both are of this kind */
 	enum dicom_status (*delete)(struct store *store, const char *key, struct dicom_error *error);
 
+	/* Between two stores of this kind; NULL: always. */
+	bool (*can_copy)(const struct store *source, const struct store *target);
+
+	/* NULL, all of them, where the kind never waits: store.c makes them of the calls above. Requests have no condition. */
+	enum dicom_status (*copy_open)(struct store *source, const char *source_key, const char *if_match,
+								   struct store *target, const char *target_key, struct store_change **change,
+								   struct dicom_error *error);
+	enum dicom_status (*put_open)(struct store *store, const struct store_put_request *request,
+								  const void *bytes, size_t length, struct store_change **change,
+								  struct dicom_error *error);
+	enum dicom_status (*delete_open)(struct store *store, const char *key, struct store_change **change,
+									 struct dicom_error *error);
+	enum dicom_status (*change_result)(struct store_change *change, char *etag, struct dicom_error *error);
+	void (*change_close)(struct store_change *change);
+
 	/* NULL: INVALID_OPTION. */
 	enum dicom_status (*set_storage_class)(struct store *store, const char *key, const char *storage_class,
 										   struct dicom_error *error);
+
+	/* NULL: INVALID_OPTION. */
+	enum dicom_status (*restore)(struct store *store, const char *key, int days, const char *tier,
+								 struct dicom_error *error);
+
+	/* NULL: there is nothing to sweep. */
+	enum dicom_status (*sweep)(struct store *store, const char *prefix, int64_t before, uint64_t *removed,
+							   struct dicom_error *error);
 };
 
 #define STORE_ETAG_SIZE         128
@@ -83,6 +110,7 @@ struct store
 	struct store_link *lists;
 	struct store_link *reads;
 	struct store_link *uploads;
+	struct store_link *changes;
 	struct store_read *last_read; /* of store_read(): owns the strings that it handed out */
 };
 
@@ -103,6 +131,16 @@ struct store_upload
 	struct store_link link;
 	struct store *store;
 };
+
+struct store_change
+{
+	struct store_link link;
+	struct store *store;
+};
+
+/* Links of open handles. */
+extern void store_link_handle(struct store_link **list, struct store_link *link);
+extern void store_unlink_handle(struct store_link *link);
 
 extern const struct store_kind store_kind_s3;
 extern const struct store_kind store_kind_file;

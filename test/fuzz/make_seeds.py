@@ -208,13 +208,82 @@ def not_dicom():
     yield "zeros", bytes(500)
 
 
-def main():
-    directory = sys.argv[1]
+def words(*numbers):
+    return struct.pack("<%dH" % len(numbers), *numbers)
+
+
+def lut(tag, descriptor, data):
+    return LITTLE.sequence(tag, [LITTLE.item(LITTLE.element(0x00283002, "US", words(*descriptor)) +
+                                             LITTLE.element(0x00283006, "OW", words(*data)))])
+
+
+def palette(kind, bits, *data):
+    out = b"".join(LITTLE.element(0x00281101 + i, "US", words(len(data), 0, bits)) for i in range(3))
+    return out + b"".join(LITTLE.element(kind + i, "OW", words(*data)) for i in range(3))
+
+
+def groups():
+    def group(tag, *elements):
+        return LITTLE.sequence(tag, [LITTLE.item(b"".join(LITTLE.element(*one) for one in elements))])
+    rescale = group(0x00289145, (0x00281052, "DS", "-1024"), (0x00281053, "DS", "1.5"))
+    windows = [LITTLE.item(group(0x00289132, (0x00281050, "DS", str(i)), (0x00281051, "DS", "9"))) for i in range(3)]
+    return LITTLE.sequence(0x52009229, [LITTLE.item(rescale)]) + LITTLE.sequence(0x52009230, windows)
+
+
+# The least baseline JPEG: 8 x 8 pixels of grey, each table with one code.
+SMALL_JPEG = (b"\xff\xd8\xff\xdb\0\x43\0" + b"\1" * 64 + b"\xff\xc0\0\x0b\x08\0\x08\0\x08\1\1\x11\0" +
+              b"\xff\xc4\0\x14\0\1" + bytes(15) + b"\0\xff\xc4\0\x14\x10\1" + bytes(15) + b"\0" +
+              b"\xff\xda\0\x08\1\1\0\0\x3f\0\x3f\xff\xd9")
+
+
+def pictures():
+    """For fuzz_picture: what it chooses by, samples, rules."""
+    def seed(form, samples, rules):
+        return bytes(form) + words(len(samples)) + samples + LITTLE.element(0x00280004, "CS", "X ") + rules
+    grey_16 = (12, 9, 2, 1, 11, 0, 0, 0, 0, 0, 0, 90)
+    grey_8 = (7, 7, 2, 0, 7, 0x80, 0, 0, 0, 0, 0, 90)
+    scaled = (30, 20, 3, 0, 7, 0, 0, 0, 0, 0, 23, 90)
+    window = LITTLE.element(0x00281050, "DS", "40\\400") + LITTLE.element(0x00281051, "DS", "80\\2000")
+    samples = bytes(range(240))
+    yield "window", seed(grey_16, samples, window)
+    yield "sigmoid", seed(grey_16, samples, window + LITTLE.element(0x00281056, "CS", "SIGMOID"))
+    yield "exact", seed(grey_16, samples, window + LITTLE.element(0x00281056, "CS", "LINEAR_EXACT"))
+    yield "padding", seed(grey_16, samples, LITTLE.element(0x00280120, "US", 7) + LITTLE.element(0x00280121, "US", 90))
+    yield "voi", seed(grey_16, samples, lut(0x00283010, (4, 100, 12), (1, 2, 3, 4000)))
+    yield "modality", seed(grey_16, samples, lut(0x00283000, (3, 0xFFFF, 16), (9, 0, 60000)))
+    yield "groups", seed(grey_16, samples, groups())
+    yield "palette", seed((7, 7, 4, 0, 7, 0, 0, 0, 0, 0, 0, 90), samples, palette(0x00281201, 16, 1, 500, 65535))
+    yield "segments", seed((7, 7, 4, 0, 7, 0, 0, 0, 0, 0, 0, 90), samples,
+                           palette(0x00281221, 16, 0, 2, 1, 2, 1, 2, 6, 2, 2, 0, 0))
+    yield "float", seed((7, 7, 2, 3, 31, 0, 0, 0, 0, 0, 0, 90), struct.pack("<5f", 1, 2, float("nan"), 1e30, -9), b"")
+    yield "scaled", seed(scaled, samples, b"")
+    yield "jpeg", seed(grey_8, SMALL_JPEG, b"")
+    comment = b"\xff\xfe\0\6text"
+    yield "commented", seed(grey_8, SMALL_JPEG[:2] + comment + SMALL_JPEG[2:], b"")
+
+
+def rule_values():
+    """For fuzz_rule: values that a rule may meet, and the text of keys."""
+    yield "date", b"20200229143015.123+1000\\2020.02.29\\2020-02-29 14:30:15.5+02"
+    yield "uid", b"1.2.840.10008.1.2.1\\1.2.840.113619.2.55.3"
+    yield "text", "CT of Dr. Müller, 555-1234, room 12, 3 March 2020, a@b.example, 92yo, L4/5, 山田^太郎".encode()
+    yield "numbers", b"091Y\\1100M\\12345-6789\\17.25"
+    yield "known", b"applesapples"
+    yield "keys", b"# keys\n1 " + b"00" * 32 + b"\n2\t" + b"Ff" * 32 + b"  # next\r\n"
+
+
+def write(directory, make):
     os.makedirs(directory, exist_ok=True)
+    for name, content in make():
+        with open(os.path.join(directory, "%s_%s.dcm" % (make.__name__, name)), "wb") as file:
+            file.write(content)
+
+
+def main():
     for make in (sound, no_meta, contradicting, damaged, not_dicom):
-        for name, content in make():
-            with open(os.path.join(directory, "%s_%s.dcm" % (make.__name__, name)), "wb") as file:
-                file.write(content)
+        write(sys.argv[1], make)
+    write(os.path.join(sys.argv[1], "fuzz_picture"), pictures)
+    write(os.path.join(sys.argv[1], "fuzz_rule"), rule_values)
 
 
 main()

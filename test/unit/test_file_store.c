@@ -450,6 +450,33 @@ UNIT_TEST(file_store_if_match)
 	close_place(&place);
 }
 
+/* A descriptor is of the object and of nothing outside; what is written unsynced is as whole, and its directories are made. */
+UNIT_TEST(file_store_descriptor)
+{
+	struct store_put_request request = {.key = "a/b/k", .no_sync = true};
+	struct store_object object;
+	struct dicom_error error;
+	struct place place;
+	char bytes[8] = {0};
+	char etag[128];
+	int fd = -1;
+
+	open_place(&place);
+	CHECK(store_put(place.store, &request, "first", 5, etag, &error) == DICOM_OK);
+	CHECK(store_open_descriptor(place.store, "a/b/k", &fd, &object, &error) == DICOM_OK);
+	CHECK(object.size == 5 && strcmp(object.etag, etag) == 0 && strcmp(object.key, "a/b/k") == 0);
+	CHECK(read(fd, bytes, sizeof(bytes)) == 5 && strcmp(bytes, "first") == 0);
+	CHECK(write(fd, "x", 1) < 0);
+	close(fd);
+	run("ln -s ../../../out %s/in/a/b/link", place.root);
+	run("echo secret >%s/out", place.root);
+	CHECK(store_open_descriptor(place.store, "a/b/link", &fd, &object, &error) == DICOM_FAILED);
+	CHECK(store_open_descriptor(place.store, "a/b", &fd, &object, &error) == DICOM_FAILED);
+	CHECK(store_open_descriptor(place.store, "none", &fd, &object, &error) == DICOM_FAILED);
+	CHECK(error.code == DICOM_ERROR_NOT_FOUND);
+	close_place(&place);
+}
+
 UNIT_TEST(file_store_conditional_put)
 {
 	struct store_put_request request = {.key = "d/k", .if_none_match = true};

@@ -1,0 +1,490 @@
+/*
+ * test_parquet.c
+ *	  Parquet written and read again; broken files.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "parquet/levels.h"
+#include "parquet/parquet.h"
+#include "parquet/statistics.h"
+#include "unit.h"
+
+struct memory
+{
+	struct dicom_buffer bytes;
+	size_t fail_after; /* 0: never */
+};
+
+static enum dicom_status
+memory_write(void *arg, const void *bytes, size_t length, struct dicom_error *error)
+{
+	struct memory *memory = arg;
+
+	if (memory->fail_after && memory->bytes.length + length > memory->fail_after)
+		return dicom_fail(error, DICOM_ERROR_IO, "no room");
+	dicom_buffer_append(&memory->bytes, bytes, length);
+	return DICOM_OK;
+}
+
+static enum dicom_status
+memory_read(void *arg, uint64_t offset, size_t length, uint8_t *bytes, struct dicom_error *error)
+{
+	struct memory *memory = arg;
+
+	if (offset > memory->bytes.length || length > memory->bytes.length - offset)
+		return dicom_fail(error, DICOM_ERROR_IO, "behind the end");
+	memcpy(bytes, memory->bytes.data + offset, length);
+	return DICOM_OK;
+}
+
+static const struct parquet_column columns[] = {
+	{"flag", PARQUET_BOOLEAN},
+	{"small", PARQUET_INT32},
+	{"large", PARQUET_INT64, .bloom_filter = true},
+	{"single", PARQUET_FLOAT},
+	{"real", PARQUET_DOUBLE},
+	{"money", PARQUET_DECIMAL, .precision = 12, .scale = 2},
+	{"huge", PARQUET_DECIMAL, .precision = 38, .scale = 10},
+	{"day", PARQUET_DATE},
+	{"clock", PARQUET_TIME},
+	{"moment", PARQUET_TIMESTAMP},
+	{"instant", PARQUET_TIMESTAMP_UTC},
+	{"name", PARQUET_STRING, .bloom_filter = true},
+	{"raw", PARQUET_BINARY},
+	{"doc", PARQUET_JSON},
+	{"id", PARQUET_UUID, .bloom_filter = true},
+	{"names", PARQUET_STRING, .is_list = true},
+	{"numbers", PARQUET_DOUBLE, .is_list = true},
+};
+
+#define COLUMNS ((int) (sizeof(columns) / sizeof(columns[0])))
+
+static bool
+is_bytes(int column)
+{
+	enum parquet_type type = columns[column].type;
+
+	return type == PARQUET_STRING || type == PARQUET_BINARY || type == PARQUET_JSON || type == PARQUET_UUID ||
+		   (type == PARQUET_DECIMAL && columns[column].precision > 18);
+}
+
+static bool
+is_fixed(int column)
+{
+	return columns[column].type == PARQUET_UUID || columns[column].type == PARQUET_DECIMAL;
+}
+
+/* A number that depends on all three, and is the same again. */
+static uint64_t
+noise(uint64_t row, int column, uint32_t element)
+{
+	uint64_t x = row * 0x9E3779B97F4A7C15u + (uint64_t) column * 1000003 + element * 77;
+
+	x ^= x >> 31;
+	x *= 0xBF58476D1CE4E5B9u;
+	return x ^ x >> 29;
+}
+
+/* The value of a column: every seventh is NULL; some columns have few distinct values, some only distinct ones. */
+static struct parquet_value
+value_of(uint64_t row, int column, uint32_t element, uint8_t *room)
+{
+	uint64_t x = noise(row, column, element);
+	struct parquet_value value = {.is_null = x % 7 == 0};
+
+	if (value.is_null)
+		return value;
+	if (is_bytes(column))
+	{
+		value.bytes = room;
+		value.length = is_fixed(column) ? 16 : (uint32_t) (x >> 8) % 40;
+		memset(room, column % 2 ? (int) (x >> 20 & 3) + 'a' : (int) (x >> 20 & 63) + '0', 40);
+		if (column == 11)
+			memcpy(room, &row, value.length < 8 ? value.length : 8);
+	}
+	else if (columns[column].type == PARQUET_FLOAT || columns[column].type == PARQUET_DOUBLE)
+		value.real = (double) (float) ((double) (x % 100000) / 7 - 5000);
+	else if (columns[column].type == PARQUET_BOOLEAN)
+		value.integer = (int64_t) (x >> 13 & 1);
+	else if (columns[column].type == PARQUET_INT32 || columns[column].type == PARQUET_DATE)
+		value.integer = (int32_t) (x >> 40);
+	else
+		value.integer = column == 5 ? (int64_t) (x >> 50) : (int64_t) x;
+	return value;
+}
+
+static uint32_t
+list_length(uint64_t row, int column)
+{
+	return (uint32_t) (noise(row, column, 99) >> 9) % 6;
+}
+
+static bool
+list_is_null(uint64_t row, int column)
+{
+	return noise(row, column, 98) % 5 == 0;
+}
+
+static enum dicom_status
+put_row(struct parquet_writer *writer, uint64_t row, struct dicom_error *error)
+{
+	static const struct parquet_value null = {.is_null = true};
+	struct parquet_value elements[6];
+	uint8_t room[6][48];
+	enum dicom_status status = DICOM_OK;
+	int column;
+
+	for (column = 0; column < COLUMNS && status == DICOM_OK; column++)
+	{
+		uint32_t count = columns[column].is_list ? list_length(row, column) : 1, i;
+
+		for (i = 0; i < count; i++)
+			elements[i] = value_of(row, column, i, room[i]);
+		if (!columns[column].is_list)
+			status = parquet_writer_put(writer, column, &elements[0], error);
+		else if (list_is_null(row, column))
+			status = parquet_writer_put(writer, column, &null, error);
+		else
+			status = parquet_writer_put_list(writer, column, elements, count, error);
+	}
+	return status == DICOM_OK ? parquet_writer_end_row(writer, error) : status;
+}
+
+static enum dicom_status
+write_file(struct memory *memory, uint64_t rows, enum parquet_compression compression, uint32_t group,
+		   struct dicom_error *error)
+{
+	struct parquet_options options = {.compression = compression, .row_group_rows = group};
+	struct parquet_sink sink = {memory_write, memory};
+	struct parquet_writer *writer;
+	enum dicom_status status = parquet_writer_open(columns, COLUMNS, &options, &sink, &writer, error);
+	uint64_t row;
+
+	for (row = 0; row < rows && status == DICOM_OK; row++)
+		status = put_row(writer, row, error);
+	if (status == DICOM_OK)
+		status = parquet_writer_metadata(writer, "what", "a test", error);
+	if (status == DICOM_OK)
+		status = parquet_writer_finish(writer, error);
+	parquet_writer_close(writer);
+	return status;
+}
+
+static bool
+same(int column, const struct parquet_value *a, const struct parquet_value *b)
+{
+	if (a->is_null || b->is_null)
+		return a->is_null == b->is_null;
+	if (is_bytes(column))
+		return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
+	if (columns[column].type == PARQUET_FLOAT || columns[column].type == PARQUET_DOUBLE)
+		return a->real == b->real;
+	return a->integer == b->integer;
+}
+
+static bool
+same_column(const struct parquet_reader *reader, uint64_t row, int column)
+{
+	uint32_t count, i;
+	bool is_null;
+	const struct parquet_value *values = parquet_reader_values(reader, column, &count, &is_null);
+	uint8_t room[48];
+	struct parquet_value value;
+
+	if (!columns[column].is_list)
+	{
+		value = value_of(row, column, 0, room);
+		return is_null ? value.is_null : count == 1 && same(column, &values[0], &value);
+	}
+	if (is_null || list_is_null(row, column))
+		return is_null == list_is_null(row, column);
+	if (count != list_length(row, column))
+		return false;
+	for (i = 0; i < count; i++)
+	{
+		value = value_of(row, column, i, room);
+		if (!same(column, &values[i], &value))
+			return false;
+	}
+	return true;
+}
+
+static uint64_t
+wrong_values(struct memory *memory, uint64_t rows)
+{
+	struct parquet_source source = {memory->bytes.length, memory_read, memory};
+	struct parquet_reader *reader;
+	struct dicom_error error;
+	const struct parquet_column *found;
+	uint64_t row, wrong = 0;
+	int column;
+
+	CHECK(parquet_reader_open(&source, &reader, &error) == DICOM_OK);
+	if (!reader)
+		return 1;
+	CHECK(parquet_reader_columns(reader, &found) == COLUMNS);
+	CHECK(parquet_reader_rows(reader) == rows);
+	CHECK_STRING(parquet_reader_metadata(reader, "what"), "a test");
+	CHECK(parquet_reader_metadata(reader, "other") == NULL);
+	for (column = 0; column < COLUMNS; column++)
+		CHECK(strcmp(found[column].name, columns[column].name) == 0 &&
+			  found[column].type == columns[column].type &&
+			  found[column].is_list == columns[column].is_list &&
+			  found[column].scale == columns[column].scale);
+	for (row = 0; parquet_reader_next(reader, &error) == DICOM_OK; row++)
+	{
+		for (column = 0; column < COLUMNS; column++)
+			wrong += !same_column(reader, row, column);
+	}
+	CHECK(row == rows);
+	parquet_reader_close(reader);
+	return wrong;
+}
+
+UNIT_TEST(parquet_comes_back)
+{
+	static const struct
+	{
+		uint64_t rows;
+		enum parquet_compression compression;
+		uint32_t group;
+	} cases[] = {{0, PARQUET_ZSTD, 0},     {1, PARQUET_ZSTD, 0},
+				 {7, PARQUET_SNAPPY, 3},   {1000, PARQUET_SNAPPY, 17},
+				 {50000, PARQUET_ZSTD, 0}, {30000, PARQUET_UNCOMPRESSED, 29999},
+				 {1, PARQUET_SNAPPY, 1},   {64, PARQUET_UNCOMPRESSED, 8}};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		struct memory memory = {0};
+		struct dicom_error error;
+
+		CHECK(write_file(&memory, cases[i].rows, cases[i].compression, cases[i].group, &error) == DICOM_OK);
+		CHECK(wrong_values(&memory, cases[i].rows) == 0);
+		dicom_buffer_free(&memory.bytes);
+	}
+}
+
+UNIT_TEST(parquet_groups_are_bounded_by_bytes)
+{
+	struct memory memory = {0};
+	struct parquet_options options = {.row_group_bytes = 100000};
+	struct parquet_sink sink = {memory_write, &memory};
+	struct parquet_writer *writer;
+	struct dicom_error error;
+	uint64_t row;
+
+	CHECK(parquet_writer_open(columns, COLUMNS, &options, &sink, &writer, &error) == DICOM_OK);
+	for (row = 0; row < 5000; row++)
+		CHECK(put_row(writer, row, &error) == DICOM_OK);
+	CHECK(parquet_writer_bytes(writer) > 100000);
+	CHECK(parquet_writer_metadata(writer, "what", "a test", &error) == DICOM_OK);
+	CHECK(parquet_writer_finish(writer, &error) == DICOM_OK);
+	parquet_writer_close(writer);
+	CHECK(wrong_values(&memory, 5000) == 0);
+	dicom_buffer_free(&memory.bytes);
+}
+
+UNIT_TEST(parquet_sink_that_fails)
+{
+	struct memory memory = {.fail_after = 20000};
+	struct dicom_error error;
+
+	CHECK(write_file(&memory, 10000, PARQUET_ZSTD, 1000, &error) == DICOM_FAILED);
+	CHECK(error.code == DICOM_ERROR_IO);
+	dicom_buffer_free(&memory.bytes);
+}
+
+UNIT_TEST(parquet_refuses_columns)
+{
+	static const struct parquet_column wrong[] = {{"d", PARQUET_DECIMAL, .precision = 39}};
+	struct memory memory = {0};
+	struct parquet_sink sink = {memory_write, &memory};
+	struct parquet_writer *writer;
+	struct dicom_error error;
+
+	CHECK(parquet_writer_open(wrong, 1, NULL, &sink, &writer, &error) == DICOM_FAILED);
+	CHECK(error.code == DICOM_ERROR_INVALID_OPTION);
+	CHECK(parquet_writer_open(wrong, 0, NULL, &sink, &writer, &error) == DICOM_FAILED);
+	dicom_buffer_free(&memory.bytes);
+}
+
+/* Reads all that can be read; how it ended. */
+static enum dicom_status
+drain(struct memory *memory, struct dicom_error *error)
+{
+	struct parquet_source source = {memory->bytes.length, memory_read, memory};
+	struct parquet_reader *reader;
+	enum dicom_status status = parquet_reader_open(&source, &reader, error);
+
+	while (status == DICOM_OK)
+		status = parquet_reader_next(reader, error);
+	parquet_reader_close(reader);
+	return status;
+}
+
+UNIT_TEST(parquet_cut_anywhere)
+{
+	struct memory memory = {0};
+	struct dicom_error error;
+	size_t whole;
+
+	CHECK(write_file(&memory, 60, PARQUET_ZSTD, 25, &error) == DICOM_OK);
+	whole = memory.bytes.length;
+	while (memory.bytes.length > 0)
+	{
+		memory.bytes.length--;
+		CHECK(drain(&memory, &error) == DICOM_FAILED);
+		CHECK(error.code == DICOM_ERROR_MALFORMED || error.code == DICOM_ERROR_LIMIT);
+	}
+	memory.bytes.length = whole;
+	CHECK(drain(&memory, &error) == DICOM_END);
+	dicom_buffer_free(&memory.bytes);
+}
+
+/* Whatever one byte does: an end, or an error, and the sanitizers silent. Pages have a checksum, so what they hold never changes. */
+UNIT_TEST(parquet_one_byte_wrong)
+{
+	struct memory memory = {0};
+	struct dicom_error error;
+	size_t i;
+
+	CHECK(write_file(&memory, 20, PARQUET_SNAPPY, 15, &error) == DICOM_OK);
+	for (i = 0; i < memory.bytes.length; i++)
+	{
+		char before = memory.bytes.data[i];
+		enum dicom_status status;
+
+		memory.bytes.data[i] = (char) (before ^ (1 << i % 8));
+		status = drain(&memory, &error);
+		CHECK(status == DICOM_END || status == DICOM_FAILED);
+		memory.bytes.data[i] = before;
+	}
+	dicom_buffer_free(&memory.bytes);
+}
+
+UNIT_TEST(levels_come_back)
+{
+	uint32_t values[3000], value = 0;
+	int width, round;
+
+	for (width = 0; width <= 32; width++)
+	{
+		for (round = 0; round < 4; round++)
+		{
+			struct dicom_buffer out = {0};
+			struct levels_decoder decoder;
+			uint32_t count = (uint32_t) (noise((uint64_t) width, round, 1) % 3000), i;
+
+			for (i = 0; i < count; i++)
+			{
+				if (noise(i / (round == 3 ? 40 : 1), width, (uint32_t) round) % (uint64_t) (1 + round * 3) ==
+						0 ||
+					round == 3)
+					value = (uint32_t) (noise(i / (round == 3 ? 40 : 1), width, 3) &
+										(((uint64_t) 1 << width) - 1));
+				values[i] = value & (uint32_t) (((uint64_t) 1 << width) - 1);
+			}
+			levels_encode(&out, values, count, width);
+			levels_decoder_init(&decoder, (const uint8_t *) (out.data ? out.data : ""), out.length, width);
+			for (i = 0; i < count; i++)
+				CHECK(levels_decode(&decoder, &value) && value == values[i]);
+			dicom_buffer_free(&out);
+		}
+	}
+}
+
+UNIT_TEST(levels_that_go_on_forever)
+{
+	static const uint8_t endless[] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+	static const uint8_t none[] = {0x00, 0x01};
+	struct levels_decoder decoder;
+	uint32_t value;
+
+	levels_decoder_init(&decoder, endless, sizeof(endless), 3);
+	CHECK(!levels_decode(&decoder, &value));
+	levels_decoder_init(&decoder, none, sizeof(none), 3);
+	CHECK(!levels_decode(&decoder, &value));
+}
+
+static int
+bound(const struct statistics *statistics, enum parquet_type type, bool greatest, uint8_t *bytes,
+	  bool *is_exact)
+{
+	struct parquet_column column = {"c", type};
+
+	return statistics_bound(statistics, &column, greatest, bytes, is_exact);
+}
+
+static void
+add_text(struct statistics *statistics, const char *text)
+{
+	struct parquet_column column = {"c", PARQUET_STRING};
+	struct parquet_value value = {.length = (uint32_t) strlen(text), .bytes = (const uint8_t *) text};
+
+	statistics_add(statistics, &column, &value);
+}
+
+UNIT_TEST(statistics_of_long_texts_bound_them)
+{
+	char text[200];
+	struct statistics statistics = {0};
+	uint8_t bytes[STATISTICS_LONGEST];
+	bool is_exact;
+
+	memset(text, 'z', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	add_text(&statistics, text);
+	CHECK(bound(&statistics, PARQUET_STRING, false, bytes, &is_exact) == STATISTICS_LONGEST && !is_exact);
+	CHECK(bound(&statistics, PARQUET_STRING, true, bytes, &is_exact) == STATISTICS_LONGEST && !is_exact);
+	CHECK(bytes[STATISTICS_LONGEST - 1] == 'z' + 1);
+
+	/* Nothing is above what is all of the highest characters. */
+	memset(text, 0xF4, sizeof(text) - 1);
+	add_text(&statistics, text);
+	CHECK(bound(&statistics, PARQUET_STRING, true, bytes, &is_exact) == -1);
+
+	/* A cut leaves no half of a character. */
+	memset(&statistics, 0, sizeof(statistics));
+	memset(text, 'a', 63);
+	strcpy(text + 63, "\xC3\xA4\xC3\xA4");
+	add_text(&statistics, text);
+	CHECK(bound(&statistics, PARQUET_STRING, false, bytes, &is_exact) == 63);
+}
+
+UNIT_TEST(statistics_of_reals)
+{
+	struct parquet_column column = {"c", PARQUET_DOUBLE};
+	struct parquet_value value = {.real = 0.0};
+	struct statistics statistics = {0};
+	uint8_t bytes[STATISTICS_LONGEST];
+	double real;
+	bool is_exact;
+
+	statistics_add(&statistics, &column, &value);
+	CHECK(bound(&statistics, PARQUET_DOUBLE, false, bytes, &is_exact) == 8);
+	memcpy(&real, bytes, 8);
+	CHECK(real == 0 && signbit(real));
+	value.real = NAN;
+	statistics_add(&statistics, &column, &value);
+	CHECK(bound(&statistics, PARQUET_DOUBLE, false, bytes, &is_exact) == -1);
+}
+
+UNIT_TEST(statistics_of_signed_bytes)
+{
+	struct parquet_column column = {"c", PARQUET_DECIMAL, .precision = 38};
+	uint8_t minus[16], plus[16] = {0}, bytes[STATISTICS_LONGEST];
+	struct parquet_value value = {.length = 16, .bytes = minus};
+	struct statistics statistics = {0};
+	bool is_exact;
+
+	memset(minus, 0xFF, sizeof(minus));
+	plus[15] = 5;
+	statistics_add(&statistics, &column, &value);
+	value.bytes = plus;
+	statistics_add(&statistics, &column, &value);
+	CHECK(statistics_bound(&statistics, &column, false, bytes, &is_exact) == 16 && bytes[0] == 0xFF);
+	CHECK(statistics_bound(&statistics, &column, true, bytes, &is_exact) == 16 && bytes[15] == 5);
+}
