@@ -207,7 +207,7 @@ find_shortest(struct index_choice *choice, const bool *runs, double total)
 {
 	double worth = Max(WORTH_ROWS, total / WORTH_SHARE);
 	double limit = Min(worth, (double) work_mem * 1024 / (sizeof(struct chosen_row) + 1));
-	double seen;
+	int64 seen;
 	int column;
 
 	for (seen = 0; seen < limit; seen += STRIDE)

@@ -16,7 +16,7 @@
 #include "column.h"
 #include "prune.h"
 
-/* What the options of a foreign table say. */
+/* table.c: what the options of a foreign table say. */
 struct table
 {
 	ForeignServer *server;

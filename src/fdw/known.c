@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -70,28 +69,24 @@ known_close(struct known *known)
 		catalog_lookup_close(known->lookup);
 }
 
-/* By the time at which the statement began, which is the same in all its processes. */
 static bool
-is_fresh_for(struct known *known, const char *prefix)
+is_fresh_for_plan(struct known *known, TimestampTz now)
 {
-	return catalog_lookup_synced_at(known->lookup, prefix) >=
-		   TimestampTzPlusMilliseconds(GetCurrentStatementStartTimestamp(), -(int64) known->freshness_ms);
-}
-
-static bool
-is_fresh_for_plan(struct known *known)
-{
+	TimestampTz oldest = TimestampTzPlusMilliseconds(now, -(int64) known->freshness_ms);
 	ListCell *cell;
 
 	if (known->freshness_ms == 0)
 		return false;
 	/* What holds for all keys need not be asked for each. */
-	if (is_fresh_for(known, ""))
+	if (catalog_lookup_synced_at(known->lookup, "") >= oldest)
 		return true;
 	foreach (cell, known->plan->exact ? known->plan->keys : known->plan->ranges)
-		if (!is_fresh_for(known,
-						  known->plan->exact ? lfirst(cell) : ((struct key_range *) lfirst(cell))->prefix))
+	{
+		const char *prefix = known->plan->exact ? lfirst(cell) : ((struct key_range *) lfirst(cell))->prefix;
+
+		if (catalog_lookup_synced_at(known->lookup, prefix) < oldest)
 			return false;
+	}
 	return true;
 }
 
@@ -222,7 +217,7 @@ take_conditions(struct known *known)
 }
 
 void
-known_start(struct known *known, const struct key_plan *plan, pg_atomic_uint64 *next_block)
+known_start(struct known *known, const struct key_plan *plan, TimestampTz now, pg_atomic_uint64 *next_block)
 {
 	MemoryContext old;
 	struct catalog_condition *conditions;
@@ -235,7 +230,7 @@ known_start(struct known *known, const struct key_plan *plan, pg_atomic_uint64 *
 	known->has_row = false;
 	known->next_block = next_block;
 	known->ordinal = known->block_end = 0;
-	known->fresh = is_fresh_for_plan(known);
+	known->fresh = is_fresh_for_plan(known, now);
 	known->was_fresh |= known->fresh;
 	conditions = take_conditions(known);
 	catalog_lookup_restrict(known->lookup, conditions, known->fresh && !plan->exact ? known->test_count : 0,

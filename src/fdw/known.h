@@ -24,13 +24,14 @@ extern struct known *known_open(ForeignServer *server, int freshness_ms);
 extern void known_close(struct known *known);
 
 /*
- * Starts (again): which keys, and under which conditions (of the plan, which must live until the next start). next_block: where the
- * catalog alone says which objects there are, they are dealt out in blocks, of which this counter, which all participants
- * have in common, gives the next one; NULL for one that is alone.
+ * Starts (again): which keys, and under which conditions (of the plan, which must live until the next start). now: the time by which
+ * it is fresh or not. next_block: where the catalog alone says which objects there are, they are dealt out in blocks, of
+ * which this counter gives the next one; NULL for a scan that is alone. Both are the same for all participants.
  */
-extern void known_start(struct known *known, const struct key_plan *plan, pg_atomic_uint64 *next_block);
+extern void known_start(struct known *known, const struct key_plan *plan, TimestampTz now,
+						pg_atomic_uint64 *next_block);
 
-/* True where the catalog alone says which objects there are. All participants of a statement come to the same. */
+/* True where the catalog alone says which objects there are: in all participants, or in none. */
 extern bool known_is_fresh(const struct known *known);
 
 /* Moves to the next object, where known_is_fresh(). False at the end. */

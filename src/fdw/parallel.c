@@ -11,6 +11,7 @@
 #include "mb/pg_wchar.h"
 #include "storage/dsm.h"
 #include "storage/shm_toc.h"
+#include "utils/timestamp.h"
 
 #include "execution.h"
 
@@ -29,7 +30,8 @@ struct parallel_state
 {
 	pg_atomic_uint64 bad_files;
 	pg_atomic_uint64 next_block;
-	uint64 listed; /* objects that the leader has merged already */
+	TimestampTz now; /* when the leader began it */
+	uint64 listed;   /* objects that the leader has merged already */
 	int worker_count;
 	struct worker_totals workers[FLEXIBLE_ARRAY_MEMBER];
 };
@@ -61,6 +63,7 @@ open_segment(dsm_segment *segment, int workers)
 	parallel->share.listing = (struct shared_listing *) (address + state_size(workers));
 	parallel->share.bad_files = &parallel->state->bad_files;
 	parallel->share.next_block = &parallel->state->next_block;
+	parallel->share.now = parallel->state->now;
 	return parallel;
 }
 
@@ -73,6 +76,7 @@ create_segment(int workers)
 	memset(parallel->state, 0, state_size(workers));
 	pg_atomic_init_u64(&parallel->state->bad_files, 0);
 	pg_atomic_init_u64(&parallel->state->next_block, 0);
+	parallel->share.now = parallel->state->now = GetCurrentTimestamp();
 	parallel->state->worker_count = workers;
 	shared_listing_initialize(parallel->share.listing);
 	return parallel;
@@ -210,6 +214,7 @@ parallel_reinitialize(ForeignScanState *node, ParallelContext *context, void *co
 		return;
 	shared_listing_restart(execution->parallel->share.listing);
 	pg_atomic_write_u64(&execution->parallel->state->next_block, 0);
+	execution->parallel->share.now = execution->parallel->state->now = GetCurrentTimestamp();
 }
 
 void

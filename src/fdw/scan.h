@@ -16,6 +16,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "foreign/foreign.h"
 #include "port/atomics.h"
 
@@ -63,6 +64,7 @@ struct scan_share
 	struct shared_listing *listing;
 	pg_atomic_uint64 *bad_files;  /* skipped or damaged */
 	pg_atomic_uint64 *next_block; /* of objects, where the catalog alone says which there are; see known.h */
+	TimestampTz now;              /* by which the catalog is fresh or not */
 };
 
 enum scan_result
