@@ -357,6 +357,7 @@ BEGIN
 			USING ERRCODE = 'dependent_objects_still_exist', DETAIL = format('Layers: %s', children), HINT = 'Drop these first.';
 	END IF;
 	PERFORM dicom.drop_layer_relations(l.schema_name, l.table_name, l.kind, l.storage_schema, l.storage_table, l.query_view);
+	DELETE FROM dicom.failure f WHERE f.pipeline = l.pipeline AND f.layer = l.name;
 	DELETE FROM dicom.layer x WHERE x.pipeline = l.pipeline AND x.name = l.name;
 END
 $$;
