@@ -65,7 +65,7 @@ CREATE EXTENSION dicom_fdw;
 CREATE SERVER files FOREIGN DATA WRAPPER dicom_fdw OPTIONS (location 'file://$dir/');
 SELECT dicom.create_pipeline('kept', raw => 'files', stage => '$stage', options => '{"batch_objects": 5}');
 END
-my $rounds = $ENV{DICOM_TEST_ROUNDS} // 30;
+my $rounds = $ENV{DICOM_TEST_ROUNDS} // 8;
 my $same   = 0;
 for my $round (1 .. $rounds)
 {
