@@ -2,7 +2,7 @@
 use strict;
 use warnings;
 
-use Bench;
+use Bench qw(median heading);
 use DicomTest;
 use POSIX ();
 
