@@ -32,6 +32,7 @@ sub pictures { my ($out) = run_command('find', "$dir/stage", '-name', '*.jpg'); 
 run();
 is($cluster->query('SELECT status, error FROM dicom.runs'), 'done|', 'a run is done');
 is($cluster->query('SELECT count(*), count(DISTINCT sop_instance_uid), sum(pictures) FROM dicom_processed.images'), '60|60|60', 'every image is there, with its picture');
+is($cluster->query("SELECT bool_and(purpose = 'pipeline hospital' AND epoch = 1 AND profile = 'research'), sum(rows) >= 60 FROM dicom.deid_audit"), 't|t', 'the audit has it');
 is(pictures(), 60, 'which lies in the stage directory');
 is($cluster->query("SELECT count(*) FROM dicom.failures"), '0', 'nothing failed');
 is($cluster->query("SELECT count(*) FROM dicom.days WHERE state <> 'fresh'"), '0', 'every day is fresh');
