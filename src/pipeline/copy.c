@@ -167,7 +167,7 @@ end_row_of_suspects(struct copy *copy)
 static void
 settle_failure(struct copy *copy, const struct transfer_result *result)
 {
-	if (transfer_failure_is_final(result))
+	if (dicom_error_is_of_store(result->error.code))
 	{
 		give_up(copy, result);
 		return;
