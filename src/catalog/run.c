@@ -273,7 +273,8 @@ add_object(struct sync *sync, const struct reader_item *item, const struct merge
 static void
 add_failure(struct sync *sync, const struct reader_item *item)
 {
-	if (dicom_error_is_of_store(item->error.code) || ++sync->failures_in_a_row >= FAILURES_IN_A_ROW)
+	if (item->error.code == DICOM_ERROR_INVALID_OPTION || dicom_error_is_of_store(item->error.code) ||
+		++sync->failures_in_a_row >= FAILURES_IN_A_ROW)
 	{
 		flush(sync);
 		report_error(&item->error);

@@ -61,7 +61,6 @@ dicom_error_is_of_store(enum dicom_error_code code)
 {
 	switch (code)
 	{
-		case DICOM_ERROR_INVALID_OPTION:
 		case DICOM_ERROR_NO_BUCKET:
 		case DICOM_ERROR_CREDENTIALS:
 		case DICOM_ERROR_REGION:

@@ -82,8 +82,8 @@ extern enum dicom_status dicom_hint(struct dicom_error *error, const char *forma
 /* True where the object itself is at fault (NOT_DICOM, MALFORMED, LIMIT, DECODER, ARCHIVED): on_error = 'skip' may pass over it. */
 extern bool dicom_error_is_of_file(enum dicom_error_code code);
 
-/* True where no other object of that store would fare better (INVALID_OPTION, NO_BUCKET, CREDENTIALS, REGION, ENDPOINT_REFUSED, TLS), or none at
- * all (INTERRUPTED, MEMORY). */
+/* True where no other object of that store would fare better (NO_BUCKET, CREDENTIALS, REGION, ENDPOINT_REFUSED, TLS), or none at all
+ * (INTERRUPTED, MEMORY). INVALID_OPTION may be about a key that cannot be written. */
 extern bool dicom_error_is_of_store(enum dicom_error_code code);
 
 #endif
