@@ -337,6 +337,17 @@ fail_all(struct compression *compression, int status)
 					psprintf("dicompress %s before it was done", process_end(status)));
 }
 
+/* dicompress does not wait for the disk; a row that says that there is a picture does. */
+static void
+flush_pictures(struct compression *compression)
+{
+	struct store *store =
+		server_open_writable_store(compression->target_server, GetUserId(), CurrentMemoryContext);
+
+	store_defer_sync(store);
+	server_flush_store(store);
+}
+
 static void
 settle(struct compression *compression, struct process *process)
 {
@@ -354,6 +365,8 @@ settle(struct compression *compression, struct process *process)
 		return;
 	}
 	put_waiting(compression);
+	if (compression->pictures > 0)
+		flush_pictures(compression);
 	for (i = 0; i < compression->count; i++)
 		if (is_no_object(&compression->objects[i]))
 			put_failure(compression, compression->objects[i].key, 0, ERRCODE_INVALID_PARAMETER_VALUE,
