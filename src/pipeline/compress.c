@@ -294,10 +294,11 @@ take_line(struct compression *compression, const char *text, size_t length)
 	compression->lines++;
 	if (line.failed)
 	{
-		int error_length = strlen(line.error);
+		char *error = line.hint ? psprintf("%s (%s)", line.error, line.hint) : line.error;
+		int error_length = strlen(error);
 
 		put_failure(compression, object->key, line.frame, compress_line_sqlstate(line.error_code),
-					text_to_server(line.error, &error_length, NULL));
+					text_to_server(error, &error_length, NULL));
 	}
 	else
 		put_picture(compression, object->key, &line);
@@ -333,7 +334,7 @@ fail_all(struct compression *compression, int status)
 	compression->waiting_count = 0;
 	tuplestore_clear(compression->rows);
 	for (i = 0; i < compression->count; i++)
-		put_failure(compression, compression->objects[i].key, 0, ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+		put_failure(compression, compression->objects[i].key, 0, ERRCODE_SYSTEM_ERROR,
 					psprintf("dicompress %s before it was done", process_end(status)));
 }
 

@@ -110,6 +110,7 @@ read_failure(json_t *object, struct compress_line *line)
 {
 	line->failed = true;
 	line->error = copy_string(object, "error");
+	line->hint = copy_string(object, "hint");
 	line->error_code = copy_string(object, "error_code");
 	return line->error && line->error_code;
 }
