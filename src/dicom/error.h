@@ -54,6 +54,7 @@ enum dicom_error_code
 	DICOM_ERROR_SERVER,    /* other 5xx */
 	DICOM_ERROR_PROTOCOL,  /* an answer that cannot be right: lengths, ranges, XML, counts */
 	DICOM_ERROR_IO,        /* errno of a file operation */
+	DICOM_ERROR_FULL,      /* no space left, or no quota, where it was to be written */
 
 	/* This process. */
 	DICOM_ERROR_INTERRUPTED, /* the host's wait callback asked to stop */

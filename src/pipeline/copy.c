@@ -125,6 +125,7 @@ open_copy(const char *source, const char *target)
 	lock_pair(copy);
 	copy->source = server_open_store(copy->source_server, GetUserId(), context);
 	copy->target = server_open_writable_store(copy->target_server, GetUserId(), context);
+	store_defer_sync(copy->target);
 	check_places(copy);
 	copy->transfer = transfer_open(copy->source, copy->target, context);
 	copy->copied = copied_open(copy->source_server->serverid, copy->target_server->serverid);
@@ -367,6 +368,8 @@ copy_stretch(struct copy *copy)
 	MemoryContextSwitchTo(old);
 	store_list_close(copy->list);
 	drain(copy);
+	if (copy->counters.copied > 0)
+		server_flush_store(copy->target);
 	copied_write(copy->copied);
 	if (copy->refused > 0)
 		ereport(WARNING,

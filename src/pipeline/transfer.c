@@ -559,6 +559,7 @@ transfer_failure_is_suspect(const struct transfer_result *result)
 		case DICOM_ERROR_SERVER:
 		case DICOM_ERROR_PROTOCOL:
 		case DICOM_ERROR_IO:
+		case DICOM_ERROR_FULL:
 			return true;
 		case DICOM_ERROR_ACCESS_DENIED:
 			return result->target_failed;

@@ -380,6 +380,11 @@ file_fail(struct dicom_error *error, const struct file_store *file, const char *
 		case ENOMEM:
 			dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 			break;
+		case ENOSPC:
+		case EDQUOT:
+			dicom_fail(error, DICOM_ERROR_FULL, "cannot %s object: %s", what, strerror(errno));
+			dicom_hint(error, "make room where it is written, or raise the quota");
+			break;
 		default:
 			dicom_fail(error, DICOM_ERROR_IO, "cannot %s object: %s", what, strerror(errno));
 			break;
