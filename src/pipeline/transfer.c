@@ -7,8 +7,10 @@
 #include "../pg/compat.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 #include "utils/memutils.h"
 
+#include "../pg/handle.h"
 #include "../pg/report.h"
 #include "../pg/store_pair.h"
 #include "transfer.h"
@@ -16,7 +18,8 @@
 #define PIECE         ((size_t) 8 * 1024 * 1024)
 #define MEMORY        ((size_t) 32 * 1024 * 1024) /* for bytes on their way */
 #define REMOTE_WINDOW 128
-#define MAX_ATTEMPTS  4 /* with an object that changes */
+#define LOCAL_WINDOW  32 /* copies that wait for the disk together */
+#define MAX_ATTEMPTS  4  /* with an object that changes */
 
 enum job_state
 {
@@ -57,6 +60,26 @@ struct transfer
 
 /* --- opening --- */
 
+static void
+release_descriptors(void *handle)
+{
+	int i;
+
+	for (i = 0; i < 2 * LOCAL_WINDOW; i++)
+		ReleaseExternalFD();
+}
+
+/* Files of a table may be closed for those that copies hold. */
+static void
+reserve_descriptors(struct transfer *transfer)
+{
+	int i;
+
+	for (i = 0; i < 2 * LOCAL_WINDOW; i++)
+		ReserveExternalFD();
+	handle_tie(transfer->context, release_descriptors, transfer);
+}
+
 struct transfer *
 transfer_open(struct store *source, struct store *target, MemoryContext context)
 {
@@ -66,9 +89,11 @@ transfer_open(struct store *source, struct store *target, MemoryContext context)
 	transfer->target = target;
 	transfer->context = context;
 	transfer->copies = store_can_copy(source, target);
-	transfer->window = store_is_remote(source) || store_is_remote(target) ? REMOTE_WINDOW : 1;
+	transfer->window = store_is_remote(source) || store_is_remote(target) ? REMOTE_WINDOW : LOCAL_WINDOW;
 	dlist_init(&transfer->jobs);
 	transfer->pair = store_pair_open(source, target, context);
+	if (transfer->window == LOCAL_WINDOW)
+		reserve_descriptors(transfer);
 	return transfer;
 }
 

@@ -1,13 +1,13 @@
 /*
  * change.c
- *	  Copies, puts and deletes side by side: handed to a kind of store that can wait, and done at once by one that never does.
+ *	  Copies, puts and deletes side by side: handed to a kind of store that does them so, and done at once by one that does not.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "store_internal.h"
 
-/* A change of a store that never waits. */
+/* A change that a store does at once. */
 struct done_change
 {
 	struct store_change change;
@@ -30,7 +30,9 @@ new_done(struct dicom_error *error)
 {
 	struct done_change *done = calloc(1, sizeof(*done));
 
-	if (!done)
+	if (done)
+		done->change.is_done = true;
+	else
 		dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	return done;
 }
@@ -109,7 +111,7 @@ store_change_result(struct store_change *change, char *etag, struct dicom_error 
 	char *room = etag ? etag : own;
 
 	room[0] = '\0';
-	if (change->store->kind->change_result)
+	if (!change->is_done)
 		return change->store->kind->change_result(change, room, error);
 	if (done->status == DICOM_OK)
 		memcpy(room, done->etag, STORE_ETAG_SIZE);
@@ -124,8 +126,8 @@ store_change_close(struct store_change *change)
 	if (!change)
 		return;
 	store_unlink_handle(&change->link);
-	if (change->store->kind->change_close)
-		change->store->kind->change_close(change);
-	else
+	if (change->is_done)
 		free(change);
+	else
+		change->store->kind->change_close(change);
 }

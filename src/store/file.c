@@ -151,6 +151,7 @@ const struct store_kind store_kind_file = {
 	.scheme = "file",
 	.open = open_store,
 	.close = close_store,
+	.wait = file_wait,
 	.list_open = file_list_open,
 	.list_next = file_list_next,
 	.list_close = file_list_close,
@@ -166,5 +167,8 @@ const struct store_kind store_kind_file = {
 	.head = head,
 	.copy = file_copy,
 	.delete = file_delete,
+	.copy_open = file_copy_open,
+	.change_result = file_change_result,
+	.change_close = file_change_close,
 	.sweep = file_sweep_store,
 };

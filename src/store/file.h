@@ -121,6 +121,25 @@ extern enum dicom_status file_upload_write(struct store_upload *upload, const vo
 extern enum dicom_status file_upload_finish(struct store_upload *upload, char *etag,
 											struct dicom_error *error);
 extern void file_upload_close(struct store_upload *upload, bool may_wait);
+
+/* What finishing is made of, for many files together: the bytes get to disk (hasten: begin with that), the file its name, the name to disk. */
+extern void file_upload_hasten(struct store_upload *upload);
+extern enum dicom_status file_upload_sync(struct store_upload *upload, struct dicom_error *error);
+extern enum dicom_status file_upload_place(struct store_upload *upload, struct dicom_error *error);
+extern enum dicom_status file_upload_sync_place(struct store_upload *upload, struct dicom_error *error);
+extern void file_upload_etag(const struct store_upload *upload, char *etag); /* after file_upload_sync() */
+extern int file_upload_descriptor(const struct store_upload *upload);
+
+/* Do both write into one directory? */
+extern bool file_uploads_are_neighbours(const struct store_upload *left, const struct store_upload *right);
+
+extern enum dicom_status file_copy_open(struct store *source, const char *source_key, const char *if_match,
+										struct store *target, const char *target_key,
+										struct store_change **change, struct dicom_error *error);
+extern enum dicom_status file_wait(struct store *store, int timeout_ms, struct dicom_error *error);
+extern enum dicom_status file_change_result(struct store_change *change, char *etag,
+											struct dicom_error *error);
+extern void file_change_close(struct store_change *change);
 extern enum dicom_status file_copy(struct store *source, const char *source_key, const char *if_match,
 								   struct store *target, const char *target_key, const char *storage_class,
 								   char *etag, struct dicom_error *error);

@@ -7,7 +7,7 @@
  * removes it (file_sweep.c).
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* copy_file_range() */
+#define _GNU_SOURCE /* memrchr(), sync_file_range() */
 #endif
 
 #include "file.h"
@@ -20,9 +20,6 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <unistd.h>
-
-#define COPY_PIECE ((size_t) 64 * 1024 * 1024) /* between two looks at the host */
-#define COPY_BLOCK ((size_t) 256 * 1024)       /* where the kernel does not copy */
 
 struct file_upload
 {
@@ -37,6 +34,7 @@ struct file_upload
 	char temporary[sizeof(FILE_TEMPORARY) + 20];
 	const char *name; /* of the object in its directory, end of path */
 	char path[FILE_MAX_PATH];
+	struct stat written; /* what it was when it was whole */
 };
 
 static enum dicom_status
@@ -282,22 +280,73 @@ place_over(struct file_upload *upload, struct dicom_error *error)
 	return status;
 }
 
+void
+file_upload_hasten(struct store_upload *base)
+{
+	struct file_upload *upload = (struct file_upload *) base;
+
+	if (!upload->no_sync)
+		sync_file_range(upload->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+enum dicom_status
+file_upload_sync(struct store_upload *base, struct dicom_error *error)
+{
+	struct file_upload *upload = (struct file_upload *) base;
+
+	if ((!upload->no_sync && fsync(upload->fd) < 0) || fstat(upload->fd, &upload->written) < 0)
+		return fail_upload(upload, "write", error);
+	return DICOM_OK;
+}
+
+enum dicom_status
+file_upload_place(struct store_upload *base, struct dicom_error *error)
+{
+	struct file_upload *upload = (struct file_upload *) base;
+
+	return upload->if_none_match ? place_new(upload, error) : place_over(upload, error);
+}
+
+enum dicom_status
+file_upload_sync_place(struct store_upload *base, struct dicom_error *error)
+{
+	struct file_upload *upload = (struct file_upload *) base;
+
+	if (!upload->no_sync && fsync(upload->directory) < 0)
+		return fail_upload(upload, "write", error);
+	return DICOM_OK;
+}
+
+void
+file_upload_etag(const struct store_upload *base, char *etag)
+{
+	file_format_etag(&((const struct file_upload *) base)->written, etag);
+}
+
 enum dicom_status
 file_upload_finish(struct store_upload *base, char *etag, struct dicom_error *error)
 {
-	struct file_upload *upload = (struct file_upload *) base;
-	enum dicom_status status;
-	struct stat written;
-
-	if ((!upload->no_sync && fsync(upload->fd) < 0) || fstat(upload->fd, &written) < 0)
-		return fail_upload(upload, "write", error);
-	status = upload->if_none_match ? place_new(upload, error) : place_over(upload, error);
-	if (status != DICOM_OK)
-		return status;
-	if (!upload->no_sync && fsync(upload->directory) < 0)
-		return fail_upload(upload, "write", error);
-	file_format_etag(&written, etag);
+	if (file_upload_sync(base, error) != DICOM_OK || file_upload_place(base, error) != DICOM_OK ||
+		file_upload_sync_place(base, error) != DICOM_OK)
+		return DICOM_FAILED;
+	file_upload_etag(base, etag);
 	return DICOM_OK;
+}
+
+int
+file_upload_descriptor(const struct store_upload *base)
+{
+	return ((const struct file_upload *) base)->fd;
+}
+
+bool
+file_uploads_are_neighbours(const struct store_upload *left, const struct store_upload *right)
+{
+	struct stat directories[2];
+
+	return fstat(((const struct file_upload *) left)->directory, &directories[0]) == 0 &&
+		   fstat(((const struct file_upload *) right)->directory, &directories[1]) == 0 &&
+		   directories[0].st_dev == directories[1].st_dev && directories[0].st_ino == directories[1].st_ino;
 }
 
 void
@@ -331,130 +380,6 @@ file_put(struct store *store, const struct store_put_request *request, const voi
 	if (status == DICOM_OK)
 		status = file_upload_finish(upload, etag, error);
 	file_upload_close(upload, true);
-	return status;
-}
-
-/* --- copying --- */
-
-static bool
-cannot_copy_in_kernel(int reason)
-{
-	return reason == EXDEV || reason == EINVAL || reason == ENOSYS || reason == EOPNOTSUPP || reason == EPERM;
-}
-
-/* Copies the next bytes of a file through memory; how many, or -1. */
-static ssize_t
-copy_block(int from, int to)
-{
-	char *block = malloc(COPY_BLOCK);
-	ssize_t got = -1;
-	ssize_t done = 0;
-
-	if (block)
-		got = read(from, block, COPY_BLOCK);
-	while (got > 0 && done < got)
-	{
-		ssize_t written = write(to, block + done, (size_t) (got - done));
-
-		if (written < 0 && errno != EINTR)
-			break;
-		done += written > 0 ? written : 0;
-	}
-	free(block);
-	return got >= 0 && done < got ? -1 : got;
-}
-
-static enum dicom_status
-copy_bytes(struct file_store *file, int from, int to, struct dicom_error *error)
-{
-	bool in_kernel = true;
-
-	for (;;)
-	{
-		ssize_t copied =
-			in_kernel ? copy_file_range(from, NULL, to, NULL, COPY_PIECE, 0) : copy_block(from, to);
-
-		if (copied == 0)
-			return DICOM_OK;
-		if (copied < 0 && in_kernel && cannot_copy_in_kernel(errno))
-			in_kernel = false;
-		else if (copied < 0 && errno != EINTR)
-			return dicom_fail(error, DICOM_ERROR_IO, "cannot copy object: %s", strerror(errno));
-		if (file_check_interrupt(file, error) != DICOM_OK)
-			return DICOM_FAILED;
-	}
-}
-
-/* Opens the object to be copied, and remembers what it is. -1: *error says why. */
-static int
-open_source(struct file_store *file, const char *key, const char *if_match, char etag[FILE_ETAG_LENGTH],
-			struct dicom_error *error)
-{
-	char path[FILE_MAX_PATH];
-	struct stat status;
-	int fd;
-
-	if (!file_key_to_path(key, path))
-		file_fail_missing(error, file, key);
-	else if ((fd = file_open_path(file, path, O_RDONLY | O_NONBLOCK | O_NOCTTY)) < 0)
-		file_fail(error, file, key, "open");
-	else
-	{
-		if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
-			file_fail_missing(error, file, key);
-		else
-		{
-			file_format_etag(&status, etag);
-			if (if_match == NULL || strcmp(if_match, etag) == 0)
-				return fd;
-			file_fail_changed(error, file, key);
-		}
-		close(fd);
-	}
-	return -1;
-}
-
-static enum dicom_status
-check_source(struct file_store *file, const char *key, int fd, const char *etag, struct dicom_error *error)
-{
-	char now[FILE_ETAG_LENGTH];
-	struct stat status;
-
-	if (fstat(fd, &status) == 0)
-	{
-		file_format_etag(&status, now);
-		if (strcmp(now, etag) == 0)
-			return DICOM_OK;
-	}
-	return file_fail_changed(error, file, key);
-}
-
-enum dicom_status
-file_copy(struct store *source, const char *source_key, const char *if_match, struct store *target,
-		  const char *target_key, const char *storage_class, char *etag, struct dicom_error *error)
-{
-	struct store_put_request request = {.key = target_key, .storage_class = storage_class};
-	struct file_store *file = (struct file_store *) source;
-	char source_etag[FILE_ETAG_LENGTH];
-	struct store_upload *upload;
-	enum dicom_status status;
-	int fd = open_source(file, source_key, if_match, source_etag, error);
-
-	if (fd < 0)
-		return DICOM_FAILED;
-	status = file_upload_open(target, &request, &upload, error);
-	if (status == DICOM_OK)
-	{
-		status = copy_bytes(file, fd, ((struct file_upload *) upload)->fd, error);
-		if (status != DICOM_OK)
-			store_name_object(error, source, source_key);
-		else
-			status = check_source(file, source_key, fd, source_etag, error);
-		if (status == DICOM_OK)
-			status = file_upload_finish(upload, etag, error);
-		file_upload_close(upload, true);
-	}
-	close(fd);
 	return status;
 }
 

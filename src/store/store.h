@@ -245,7 +245,8 @@ extern enum dicom_status store_delete(struct store *store, const char *key, stru
 /*
  * Copies, puts and deletes of many objects side by side: started, then driven by store_wait() of the target, like reads. Each is
  * one request: a put of at most 5 GB without condition (its bytes stay the caller's until the change is closed), a copy
- * of at most 5 GiB; what is longer has to wait its turn in the calls above. A store that never waits is done at once.
+ * of at most 5 GiB; what is longer has to wait its turn in the calls above. A directory does puts and deletes at once, and has copies on
+ * disk, and under their names, after store_wait(); each of them holds two descriptors until then.
  */
 struct store_change;
 extern enum dicom_status store_copy_open(struct store *source, const char *source_key, const char *if_match,

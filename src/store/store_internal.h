@@ -66,7 +66,7 @@ struct store_kind
 	/* Between two stores of this kind; NULL: always. */
 	bool (*can_copy)(const struct store *source, const struct store *target);
 
-	/* NULL, all of them, where the kind never waits: store.c makes them of the calls above. Requests have no condition. */
+	/* NULL where the kind never waits for such a thing: store.c makes it of the calls above. Requests have no condition. */
 	enum dicom_status (*copy_open)(struct store *source, const char *source_key, const char *if_match,
 								   struct store *target, const char *target_key, struct store_change **change,
 								   struct dicom_error *error);
@@ -136,6 +136,7 @@ struct store_change
 {
 	struct store_link link;
 	struct store *store;
+	bool is_done; /* by store.c itself, with a call that waits: no business of the kind */
 };
 
 /* Links of open handles. */

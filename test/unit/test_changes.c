@@ -31,12 +31,14 @@ remove_directory(const char *root)
 	CHECK(system(command) == 0);
 }
 
-/* How a change ended; it is closed. */
+/* How a change ends; it is closed. */
 static enum dicom_status
-end_of(struct store_change *change, char *etag, struct dicom_error *error)
+end_of(struct store *store, struct store_change *change, char *etag, struct dicom_error *error)
 {
-	enum dicom_status status = store_change_result(change, etag, error);
+	enum dicom_status status;
 
+	while ((status = store_change_result(change, etag, error)) == DICOM_PENDING)
+		CHECK(store_wait(store, -1, error) == DICOM_OK);
 	store_change_close(change);
 	return status;
 }
@@ -55,30 +57,72 @@ UNIT_TEST(changes_of_a_directory)
 	open_directory(roots[0], &left);
 	open_directory(roots[1], &right);
 	CHECK(store_put_open(left, &put, "bytes", 5, &change, &error) == DICOM_OK);
-	CHECK(end_of(change, etag, &error) == DICOM_OK);
+	CHECK(end_of(left, change, etag, &error) == DICOM_OK);
 	CHECK(store_head(left, "a/1", &object, &error) == DICOM_OK);
 	CHECK(object.size == 5);
 	CHECK_STRING(etag, object.etag);
 
 	CHECK(store_can_copy(left, right));
 	CHECK(store_copy_open(left, "a/1", etag, right, "b/2", &change, &error) == DICOM_OK);
-	CHECK(end_of(change, NULL, &error) == DICOM_OK);
+	CHECK(end_of(right, change, NULL, &error) == DICOM_OK);
 	CHECK(store_head(right, "b/2", &object, &error) == DICOM_OK);
 	CHECK(store_copy_open(left, "a/1", "another version", right, "b/2", &change, &error) == DICOM_OK);
-	CHECK(end_of(change, NULL, &error) == DICOM_FAILED);
+	CHECK(end_of(right, change, NULL, &error) == DICOM_FAILED);
 	CHECK(error.code == DICOM_ERROR_CHANGED);
 	CHECK(store_copy_open(left, "nowhere", NULL, right, "b/2", &change, &error) == DICOM_OK);
-	CHECK(end_of(change, NULL, &error) == DICOM_FAILED);
+	CHECK(end_of(right, change, NULL, &error) == DICOM_FAILED);
 	CHECK(error.code == DICOM_ERROR_NOT_FOUND);
 
 	CHECK(store_delete_open(right, "b/2", &change, &error) == DICOM_OK);
-	CHECK(end_of(change, etag, &error) == DICOM_OK);
+	CHECK(end_of(right, change, etag, &error) == DICOM_OK);
 	CHECK_STRING(etag, "");
 	CHECK(store_head(right, "b/2", &object, &error) == DICOM_FAILED);
 	store_close(left);
 	store_close(right);
 	remove_directory(roots[0]);
 	remove_directory(roots[1]);
+}
+
+/* Copies have their names after a wait, each with its own result, whatever becomes of the others; what nobody waited for leaves nothing. */
+UNIT_TEST(copies_that_wait_together)
+{
+	const char *targets[] = {"a/1", "a/2", "taken", "b/3", "c/4"};
+	struct store_put_request put = {.key = "1"};
+	struct store_change *changes[5];
+	struct dicom_error error;
+	struct store_object object;
+	struct store *store;
+	char root[64];
+	char etag[128];
+	int i;
+
+	open_directory(root, &store);
+	CHECK(store_put(store, &put, "bytes", 5, NULL, &error) == DICOM_OK);
+	put.key = "taken/away";
+	CHECK(store_put(store, &put, "x", 1, NULL, &error) == DICOM_OK);
+	for (i = 0; i < 4; i++)
+		CHECK(store_copy_open(store, "1", NULL, store, targets[i], &changes[i], &error) == DICOM_OK);
+	for (i = 0; i < 4; i++)
+		CHECK(store_change_result(changes[i], NULL, &error) == DICOM_PENDING);
+	CHECK(store_head(store, "a/1", &object, &error) == DICOM_FAILED);
+	CHECK(store_wait(store, -1, &error) == DICOM_OK);
+	for (i = 0; i < 4; i++)
+	{
+		enum dicom_status status = store_change_result(changes[i], etag, &error);
+
+		CHECK(status == (i == 2 ? DICOM_FAILED : DICOM_OK));
+		store_change_close(changes[i]);
+		if (i == 2)
+			continue;
+		CHECK(store_head(store, targets[i], &object, &error) == DICOM_OK);
+		CHECK_STRING(object.etag, etag);
+	}
+	CHECK(store_copy_open(store, "1", NULL, store, targets[4], &changes[4], &error) == DICOM_OK);
+	store_change_close(changes[4]);
+	CHECK(store_wait(store, -1, &error) == DICOM_OK);
+	CHECK(store_head(store, "c/4", &object, &error) == DICOM_FAILED);
+	store_close(store);
+	remove_directory(root);
 }
 
 UNIT_TEST(changes_that_make_no_sense)
@@ -105,7 +149,7 @@ UNIT_TEST(changes_that_make_no_sense)
 	/* A file is in the way of a directory: no fault of the store. */
 	CHECK(store_put(directory, &(struct store_put_request){.key = "a"}, "x", 1, NULL, &error) == DICOM_OK);
 	CHECK(store_put_open(directory, &in_the_way, "x", 1, &change, &error) == DICOM_OK);
-	CHECK(end_of(change, NULL, &error) == DICOM_FAILED);
+	CHECK(end_of(directory, change, NULL, &error) == DICOM_FAILED);
 	CHECK(error.code == DICOM_ERROR_INVALID_OPTION);
 
 	/* One that nobody looked after goes with its store. */
