@@ -21,6 +21,7 @@
 
 #include "../pg/handle.h"
 #include "../pg/report.h"
+#include "../pg/wait.h"
 #include "../server/server.h"
 #include "convert.h"
 #include "epoch.h"
@@ -191,6 +192,7 @@ open_file(struct export *export)
 									.content_type = "application/vnd.apache.parquet",
 									.if_none_match = !export->options->overwrite,
 									.part_size = PART_SIZE};
+	struct parquet_options options = export->options->parquet;
 	struct parquet_sink sink = {write_upload, export};
 	struct parquet_column *columns = palloc(export->column_count * sizeof(*columns));
 	struct dicom_error error;
@@ -201,8 +203,9 @@ open_file(struct export *export)
 	if (store_upload_open(export->store, &put, &export->upload, &error) != DICOM_OK)
 		report_error(&error);
 	export->upload_handle = handle_tie(export->file, close_upload, export->upload);
-	if (parquet_writer_open(columns, export->column_count, &export->options->parquet, &sink, &export->writer,
-							&error) != DICOM_OK)
+	options.host = backend_host;
+	if (parquet_writer_open(columns, export->column_count, &options, &sink, &export->writer, &error) !=
+		DICOM_OK)
 		report_error(&error);
 	export->writer_handle = handle_tie(export->file, close_writer, export->writer);
 	if (parquet_writer_metadata(export->writer, "dicom_fdw.columns", export->types, &error) != DICOM_OK)
