@@ -39,20 +39,16 @@ make_room(uint8_t **bytes, size_t used, size_t *capacity, size_t more)
 	return true;
 }
 
-static inline bool
+/* The functions that put something say how many bytes it takes; 0: memory is out. */
+
+static inline size_t
 put_level(struct chunk *chunk, uint8_t level)
 {
 	if (chunk->level_count == chunk->level_capacity &&
 		!make_room(&chunk->levels, chunk->level_count, &chunk->level_capacity, 1))
-		return false;
+		return 0;
 	chunk->levels[chunk->level_count++] = level;
-	return true;
-}
-
-bool
-chunk_put_null(struct chunk *chunk, uint8_t level)
-{
-	return put_level(chunk, level);
+	return 1;
 }
 
 /* Where so many bytes go; NULL: out of memory. */
@@ -66,29 +62,31 @@ reserve(struct chunk *chunk, size_t length)
 	return chunk->plain + chunk->plain_length - length;
 }
 
-static inline bool
+static inline size_t
+put(struct chunk *chunk, const void *bytes, size_t length)
+{
+	uint8_t *to = reserve(chunk, length);
+
+	if (to)
+		memcpy(to, bytes, length);
+	return to ? length : 0;
+}
+
+static inline size_t
 put32(struct chunk *chunk, uint32_t value)
 {
-	uint8_t *to = reserve(chunk, sizeof(value));
-
 	value = htole32(value);
-	if (to)
-		memcpy(to, &value, sizeof(value));
-	return to != NULL;
+	return put(chunk, &value, sizeof(value));
 }
 
-static inline bool
+static inline size_t
 put64(struct chunk *chunk, uint64_t value)
 {
-	uint8_t *to = reserve(chunk, sizeof(value));
-
 	value = htole64(value);
-	if (to)
-		memcpy(to, &value, sizeof(value));
-	return to != NULL;
+	return put(chunk, &value, sizeof(value));
 }
 
-static bool
+static inline size_t
 put_real(struct chunk *chunk, double real)
 {
 	float single = (float) real;
@@ -100,48 +98,34 @@ put_real(struct chunk *chunk, double real)
 	return chunk->physical == PHYSICAL_DOUBLE ? put64(chunk, bits) : put32(chunk, half);
 }
 
-static bool
+static inline size_t
 put_bytes(struct chunk *chunk, const uint8_t *bytes, uint32_t length)
 {
 	uint32_t prefix = htole32(length);
 	uint8_t *to;
 
 	if (length > PARQUET_MAX_PAGE / 2)
-		return false;
+		return 0;
 	to = reserve(chunk, sizeof(prefix) + length);
 	if (!to)
-		return false;
+		return 0;
 	memcpy(to, &prefix, sizeof(prefix));
 	if (length > 0)
 		memcpy(to + sizeof(prefix), bytes, length);
-	return true;
+	return sizeof(prefix) + length;
 }
 
-static bool
-put_fixed(struct chunk *chunk, const uint8_t *bytes)
-{
-	uint8_t *to = reserve(chunk, FIXED_LENGTH);
-
-	if (to)
-		memcpy(to, bytes, FIXED_LENGTH);
-	return to != NULL;
-}
-
-static bool
+static inline size_t
 put_boolean(struct chunk *chunk, bool value)
 {
-	uint8_t *to = reserve(chunk, 1);
+	uint8_t byte = value;
 
-	if (to)
-		*to = value;
-	return to != NULL;
+	return put(chunk, &byte, 1);
 }
 
-bool
-chunk_put(struct chunk *chunk, uint8_t level, const struct parquet_value *value)
+static inline size_t
+put_value(struct chunk *chunk, const struct parquet_value *value)
 {
-	if (!put_level(chunk, level))
-		return false;
 	switch (chunk->physical)
 	{
 		case PHYSICAL_BOOLEAN:
@@ -154,16 +138,63 @@ chunk_put(struct chunk *chunk, uint8_t level, const struct parquet_value *value)
 		case PHYSICAL_BYTES:
 			return put_bytes(chunk, value->bytes, value->length);
 		case PHYSICAL_FIXED:
-			return put_fixed(chunk, value->bytes);
+			return put(chunk, value->bytes, FIXED_LENGTH);
 		default:
 			return put64(chunk, (uint64_t) value->integer);
 	}
 }
 
-uint64_t
-chunk_bytes(const struct chunk *chunk)
+/* A value, or none, with its level. */
+static inline size_t
+put_leaf(struct chunk *chunk, uint8_t level, const struct parquet_value *value)
 {
-	return chunk->plain_length + chunk->level_count;
+	size_t bytes = value ? put_value(chunk, value) : 1;
+
+	return bytes > 0 && put_level(chunk, level) > 0 ? bytes : 0;
+}
+
+static uint64_t
+put_list(struct chunk *chunk, const struct parquet_value *list)
+{
+	uint64_t sum = 0;
+	uint32_t i;
+
+	if (list->is_null || list->length == 0)
+		return put_leaf(chunk, list->is_null ? LIST_NULL : LIST_EMPTY, NULL);
+	for (i = 0; i < list->length; i++)
+	{
+		const struct parquet_value *element = &list->elements[i];
+		uint8_t repeated = i > 0 ? LEVEL_REPEATED : 0;
+		size_t bytes = element->is_null ? put_leaf(chunk, repeated | LIST_ELEMENT_NULL, NULL)
+										: put_leaf(chunk, repeated | LIST_ELEMENT, element);
+
+		if (bytes == 0)
+			return 0;
+		sum += bytes;
+	}
+	return sum;
+}
+
+uint64_t
+chunk_put_row(struct chunk *chunks, int count, const struct parquet_value *values, int *refused)
+{
+	uint64_t sum = 0;
+	int i;
+
+	for (i = 0; i < count; i++)
+	{
+		uint64_t bytes = chunks[i].column->is_list ? put_list(&chunks[i], &values[i])
+						 : values[i].is_null       ? put_leaf(&chunks[i], 0, NULL)
+												   : put_leaf(&chunks[i], 1, &values[i]);
+
+		if (bytes == 0)
+		{
+			*refused = i;
+			return 0;
+		}
+		sum += bytes;
+	}
+	return sum;
 }
 
 void

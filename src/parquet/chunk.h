@@ -50,6 +50,12 @@ struct chunk
 #define LEVEL_DEFINITION 0x03
 #define LEVEL_REPEATED   0x04
 
+/* Definition levels of a list; of what is none: 0 where it is NULL, 1 where it is not. */
+#define LIST_NULL         0
+#define LIST_EMPTY        1
+#define LIST_ELEMENT_NULL 2
+#define LIST_ELEMENT      3
+
 /* What a thread encodes with, kept from chunk to chunk. Zero-initialise, set `stopped`, and free. */
 struct chunk_encoder
 {
@@ -84,12 +90,9 @@ struct chunk_place
 
 extern void chunk_begin(struct chunk *chunk); /* a new row group */
 
-/* Adds a value that is not NULL, or one that is: a list without elements too. False: out of memory, or a value too long. */
-extern bool chunk_put(struct chunk *chunk, uint8_t level, const struct parquet_value *value);
-extern bool chunk_put_null(struct chunk *chunk, uint8_t level);
-
-/* What has been gathered, in bytes. */
-extern uint64_t chunk_bytes(const struct chunk *chunk);
+/* Adds a row to the chunks of all columns: how many bytes it takes. 0: memory is out, or the value of column *refused is too long. */
+extern uint64_t chunk_put_row(struct chunk *chunks, int count, const struct parquet_value *values,
+							  int *refused);
 
 /* Makes pages of what was gathered. False: out of memory, a page too long, or stopped. */
 extern bool chunk_encode(struct chunk *chunk, struct chunk_encoder *encoder);

@@ -185,7 +185,7 @@ put_indices(struct chunk_encoder *encoder, const struct share *share)
 static uint32_t
 largest_definition(const struct chunk *chunk)
 {
-	return chunk->column->is_list ? 3 : 1;
+	return chunk->column->is_list ? LIST_ELEMENT : 1;
 }
 
 static bool

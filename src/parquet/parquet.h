@@ -56,12 +56,13 @@ struct parquet_column
 struct parquet_value
 {
 	bool is_null;
-	uint32_t length; /* of bytes */
+	uint32_t length; /* of bytes, or of a list */
 	union
 	{
 		int64_t integer;      /* BOOLEAN, INT32, INT64, DECIMAL up to 18 digits, DATE, TIME, TIMESTAMP */
 		double real;          /* FLOAT, DOUBLE */
 		const uint8_t *bytes; /* STRING, BINARY, JSON, UUID, DECIMAL of more digits */
+		const struct parquet_value *elements; /* of a list; given to the writer only */
 	};
 };
 
@@ -102,16 +103,10 @@ extern enum dicom_status parquet_writer_open(const struct parquet_column *column
 extern enum dicom_status parquet_writer_metadata(struct parquet_writer *writer, const char *key,
 												 const char *value, struct dicom_error *error);
 
-/*
- * The value of each column in turn makes a row: exactly one call a column, then parquet_writer_end_row(). Bytes are copied. A list that is
- * NULL is one NULL put with parquet_writer_put(); an empty one has no elements.
- */
-extern enum dicom_status parquet_writer_put(struct parquet_writer *writer, int column,
-											const struct parquet_value *value, struct dicom_error *error);
-extern enum dicom_status parquet_writer_put_list(struct parquet_writer *writer, int column,
-												 const struct parquet_value *elements, uint32_t count,
-												 struct dicom_error *error);
-extern enum dicom_status parquet_writer_end_row(struct parquet_writer *writer, struct dicom_error *error);
+/* Adds a row: a value of each column. Bytes are copied. */
+extern enum dicom_status parquet_writer_put_row(struct parquet_writer *writer,
+												const struct parquet_value *values,
+												struct dicom_error *error);
 
 /* Writes what is left and the footer. */
 extern enum dicom_status parquet_writer_finish(struct parquet_writer *writer, struct dicom_error *error);

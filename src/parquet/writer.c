@@ -198,56 +198,6 @@ parquet_writer_metadata(struct parquet_writer *writer, const char *key, const ch
 	return writer->metadata.failed ? out_of_memory(error) : DICOM_OK;
 }
 
-/* Either memory is out or the value is one that no page may hold. */
-static enum dicom_status
-fail_value(struct parquet_writer *writer, int column, const struct parquet_value *value,
-		   struct dicom_error *error)
-{
-	enum physical_type type = physical_type_of(&writer->columns[column]);
-
-	writer->failed = true;
-	if (value && !value->is_null && type == PHYSICAL_BYTES && value->length > PARQUET_MAX_PAGE / 2)
-		return dicom_fail(error, DICOM_ERROR_LIMIT, "a value of column %d has more than %u bytes", column + 1,
-						  PARQUET_MAX_PAGE / 2);
-	return out_of_memory(error);
-}
-
-enum dicom_status
-parquet_writer_put(struct parquet_writer *writer, int column, const struct parquet_value *value,
-				   struct dicom_error *error)
-{
-	struct chunk *chunk = &writer->filling->chunks[column];
-	uint64_t before = chunk_bytes(chunk);
-
-	if (value->is_null ? !chunk_put_null(chunk, 0) : !chunk_put(chunk, 1, value))
-		return fail_value(writer, column, value, error);
-	writer->filling->bytes += chunk_bytes(chunk) - before;
-	return DICOM_OK;
-}
-
-/* Definition levels of a list: 0 it is NULL, 1 it is empty, 2 the element is NULL, 3 there is a value. */
-enum dicom_status
-parquet_writer_put_list(struct parquet_writer *writer, int column, const struct parquet_value *elements,
-						uint32_t count, struct dicom_error *error)
-{
-	struct chunk *chunk = &writer->filling->chunks[column];
-	uint64_t before = chunk_bytes(chunk);
-	uint32_t i;
-
-	if (count == 0 && !chunk_put_null(chunk, 1))
-		return fail_value(writer, column, NULL, error);
-	for (i = 0; i < count; i++)
-	{
-		uint8_t repeated = i > 0 ? LEVEL_REPEATED : 0;
-
-		if (elements[i].is_null ? !chunk_put_null(chunk, repeated | 2)
-								: !chunk_put(chunk, repeated | 3, &elements[i]))
-			return fail_value(writer, column, &elements[i], error);
-	}
-	writer->filling->bytes += chunk_bytes(chunk) - before;
-	return DICOM_OK;
-}
-
 /* --- row groups --- */
 
 /* Gives the scratch buffer and says where it came to lie. */
@@ -425,15 +375,41 @@ turn_groups(struct parquet_writer *writer, bool is_last, struct dicom_error *err
 	return done ? write_group(writer, done, error) : DICOM_OK;
 }
 
-enum dicom_status
-parquet_writer_end_row(struct parquet_writer *writer, struct dicom_error *error)
+static bool
+is_too_long(const struct parquet_column *column, const struct parquet_value *value)
 {
+	uint32_t i;
+
+	if (value->is_null || physical_type_of(column) != PHYSICAL_BYTES)
+		return false;
+	if (!column->is_list)
+		return value->length > PARQUET_MAX_PAGE / 2;
+	for (i = 0; i < value->length; i++)
+	{
+		if (!value->elements[i].is_null && value->elements[i].length > PARQUET_MAX_PAGE / 2)
+			return true;
+	}
+	return false;
+}
+
+enum dicom_status
+parquet_writer_put_row(struct parquet_writer *writer, const struct parquet_value *values,
+					   struct dicom_error *error)
+{
+	struct group *group = writer->filling;
 	enum dicom_status status = DICOM_OK;
+	int refused;
+	uint64_t bytes = chunk_put_row(group->chunks, writer->count, values, &refused);
 
 	writer->rows++;
-	writer->filling->rows++;
-	if (writer->filling->rows >= writer->options.row_group_rows ||
-		writer->filling->bytes >= writer->options.row_group_bytes)
+	group->rows++;
+	group->bytes += bytes;
+	if (bytes == 0 && is_too_long(&writer->columns[refused], &values[refused]))
+		status = dicom_fail(error, DICOM_ERROR_LIMIT, "a value of column %d has more than %u bytes",
+							refused + 1, PARQUET_MAX_PAGE / 2);
+	else if (bytes == 0)
+		status = out_of_memory(error);
+	else if (group->rows >= writer->options.row_group_rows || group->bytes >= writer->options.row_group_bytes)
 		status = turn_groups(writer, false, error);
 	writer->failed |= status != DICOM_OK;
 	return status;

@@ -130,26 +130,28 @@ list_is_null(uint64_t row, int column)
 static enum dicom_status
 put_row(struct parquet_writer *writer, uint64_t row, struct dicom_error *error)
 {
-	static const struct parquet_value null = {.is_null = true};
-	struct parquet_value elements[6];
-	uint8_t room[6][48];
-	enum dicom_status status = DICOM_OK;
+	static struct parquet_value elements[COLUMNS][6];
+	static uint8_t room[COLUMNS][6][48];
+	struct parquet_value values[COLUMNS] = {{0}};
 	int column;
 
-	for (column = 0; column < COLUMNS && status == DICOM_OK; column++)
+	for (column = 0; column < COLUMNS; column++)
 	{
-		uint32_t count = columns[column].is_list ? list_length(row, column) : 1, i;
+		struct parquet_value *value = &values[column];
+		uint32_t i;
 
-		for (i = 0; i < count; i++)
-			elements[i] = value_of(row, column, i, room[i]);
 		if (!columns[column].is_list)
-			status = parquet_writer_put(writer, column, &elements[0], error);
-		else if (list_is_null(row, column))
-			status = parquet_writer_put(writer, column, &null, error);
-		else
-			status = parquet_writer_put_list(writer, column, elements, count, error);
+		{
+			*value = value_of(row, column, 0, room[column][0]);
+			continue;
+		}
+		value->is_null = list_is_null(row, column);
+		value->length = list_length(row, column);
+		value->elements = elements[column];
+		for (i = 0; i < value->length; i++)
+			elements[column][i] = value_of(row, column, i, room[column][i]);
 	}
-	return status == DICOM_OK ? parquet_writer_end_row(writer, error) : status;
+	return parquet_writer_put_row(writer, values, error);
 }
 
 static enum dicom_status
