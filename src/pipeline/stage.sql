@@ -490,6 +490,14 @@ BEGIN
 		INSERT INTO pg_temp.dicom_changes (entity, action, row_key, old_day, new_day)
 		SELECT $1, 'day', n.%I, n.change_day, CASE WHEN n.change_action <> 'deleted' THEN n.deid_day END FROM taken n$f$, diff, row_key)
 	USING entity;
+	/* A day that was asked for is computed anew, also what its files say no otherwise than before. */
+	EXECUTE format($f$
+		INSERT INTO pg_temp.dicom_changes (entity, action, row_key)
+		SELECT DISTINCT $1, 'day', t.%1$I
+		FROM dicom.layer_day d
+		JOIN %2$I.%3$I t ON t.source_day = d.day AND t.deid_epoch = d.epoch
+		WHERE d.pipeline = $2 AND d.layer = $3 AND d.epoch = $4 AND d.day = ANY ($5) AND d.forced$f$, row_key, pipeline.stage_schema || '_private', entity || '_of_day')
+	USING entity, pipeline.name, quote_ident(pipeline.stage_schema), epoch, days;
 	PERFORM dicom.diff_seen(pipeline, epoch, entity, row_key);
 	PERFORM dicom.apply_diff(format('%I.%I', pipeline.stage_schema || '_private', entity)::regclass, diff, ARRAY[row_key], false);
 	EXECUTE format($f$
