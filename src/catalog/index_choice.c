@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "../pg/compat.h"
 #include "access/genam.h"
 #include "access/tableam.h"
@@ -201,16 +203,23 @@ comes_to_its_end(IndexScanDesc scan)
 	return false;
 }
 
-/* The column whose index has the fewest entries; -1: none has few, or there is no memory for them. */
-static int
-find_shortest(struct index_choice *choice, const bool *runs, double total)
+/* More rows than these are not few, or there is no memory for them. */
+static double
+most_rows(double total)
 {
 	double worth = Max(WORTH_ROWS, total / WORTH_SHARE);
-	double limit = Min(worth, (double) work_mem * 1024 / (sizeof(struct chosen_row) + 1));
+
+	return Min(worth, (double) work_mem * 1024 / (sizeof(struct chosen_row) + 1));
+}
+
+/* The column whose index has the fewest entries; -1: none has few. */
+static int
+find_shortest(struct index_choice *choice, const bool *runs, double most)
+{
 	int64 seen;
 	int column;
 
-	for (seen = 0; seen < limit; seen += STRIDE)
+	for (seen = 0; seen < most; seen += STRIDE)
 	{
 		CHECK_FOR_INTERRUPTS();
 		for (column = 0; column < CATALOG_COLUMNS; column++)
@@ -290,7 +299,7 @@ key_of_entry(struct index_choice *choice, IndexScanDesc scan, Datum *key)
 
 /* Adds all rows of a scan that was started. False: too many. */
 static bool
-gather(struct index_choice *choice, IndexScanDesc scan)
+gather(struct index_choice *choice, IndexScanDesc scan, double most)
 {
 	bool fits = true;
 
@@ -302,7 +311,7 @@ gather(struct index_choice *choice, IndexScanDesc scan)
 
 		CHECK_FOR_INTERRUPTS();
 		if (key_of_entry(choice, scan, &key))
-			fits = add_row(choice, &tid, key);
+			fits = add_row(choice, &tid, key) && choice->row_count <= most;
 	}
 	ExecClearTuple(choice->slot);
 	return fits;
@@ -315,7 +324,7 @@ gather_unproven(struct index_choice *choice)
 
 	make_server_key(choice, &key);
 	start_scan(choice, &choice->unproven, UNPROVEN_INDEX, &key, 1);
-	return gather(choice, choice->unproven.scan);
+	return gather(choice, choice->unproven.scan, INFINITY);
 }
 
 /* By key, and by place: several versions of a row may be there, of which one at most will be found. */
@@ -398,6 +407,7 @@ decide(struct index_choice *choice, const struct catalog_condition *conditions, 
 	   bool many, DateADT *day)
 {
 	bool has_day = find_day(conditions, count, day);
+	double most = most_rows(total);
 	bool runs[CATALOG_COLUMNS];
 	int candidates = start_candidates(choice, conditions, count, many, runs);
 	int unproven, column;
@@ -407,14 +417,20 @@ decide(struct index_choice *choice, const struct catalog_condition *conditions, 
 	unproven = choice->row_count;
 	if (has_day && unproven == 0 && candidates == 1)
 		return INDEX_OF_DAY;
-	column = many ? -1 : find_shortest(choice, runs, total);
+	/* Entries of days have the keys, so that they are gathered about as fast as they are counted. */
+	if (many)
+		column = -1;
+	else if (candidates == 1 && runs[CATALOG_STUDY_DATE])
+		column = CATALOG_STUDY_DATE;
+	else
+		column = find_shortest(choice, runs, most);
 	if (has_day && unproven == 0 && (column < 0 || column == CATALOG_STUDY_DATE))
 		return INDEX_OF_DAY;
 	if (column < 0)
 		return INDEX_OF_KEYS;
 	choice->name = index_names[column];
 	start_candidate(choice, column, conditions, count);
-	if (!gather(choice, choice->indexes[column].scan))
+	if (!gather(choice, choice->indexes[column].scan, unproven + most + STRIDE))
 		return INDEX_OF_KEYS;
 	arrange_rows(choice, unproven);
 	return INDEX_OF_ROWS;

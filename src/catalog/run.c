@@ -270,30 +270,11 @@ add_object(struct sync *sync, const struct reader_item *item, const struct merge
 	counters->written++;
 }
 
-/* What no other object would fare better with. */
-static bool
-is_of_store(enum dicom_error_code code)
-{
-	switch (code)
-	{
-		case DICOM_ERROR_INVALID_OPTION:
-		case DICOM_ERROR_NO_BUCKET:
-		case DICOM_ERROR_CREDENTIALS:
-		case DICOM_ERROR_REGION:
-		case DICOM_ERROR_ENDPOINT_REFUSED:
-		case DICOM_ERROR_TLS:
-		case DICOM_ERROR_INTERRUPTED:
-		case DICOM_ERROR_MEMORY:
-			return true;
-		default:
-			return false;
-	}
-}
-
 static void
 add_failure(struct sync *sync, const struct reader_item *item)
 {
-	if (is_of_store(item->error.code) || ++sync->failures_in_a_row >= FAILURES_IN_A_ROW)
+	if (item->error.code == DICOM_ERROR_INVALID_OPTION || dicom_error_is_of_store(item->error.code) ||
+		++sync->failures_in_a_row >= FAILURES_IN_A_ROW)
 	{
 		flush(sync);
 		report_error(&item->error);

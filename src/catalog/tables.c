@@ -82,9 +82,10 @@ struct statement
 	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
 		TEXTARRAYOID
 
+/* An attempt that is more than a day ahead was noted before the clock was set back. */
 static struct statement read_page_statement = {
 	"SELECT o.key, o.etag, o.size, o.last_modified, o.storage_class, o.state = 'failed',"
-	" o.next_attempt > pg_catalog.clock_timestamp()"
+	" o.next_attempt > pg_catalog.clock_timestamp() AND o.next_attempt < pg_catalog.clock_timestamp() + interval '25 hours'"
 	" FROM dicom.object o"
 	" WHERE o.server = $1 AND o.key > $2 AND o.key >= $3 AND o.key < $4 AND pg_catalog.starts_with(o.key, $3)"
 	" ORDER BY o.server, o.key LIMIT $5",

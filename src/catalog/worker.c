@@ -14,37 +14,10 @@
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 
+#include "../pg/worker_session.h"
 #include "sync.h"
 
 extern PGDLLEXPORT void dicom_sync_worker(Datum argument);
-
-/* Settings of the role or the database that would be in the way of work in small steps by primary key. */
-static void
-choose_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"synchronous_commit", "off"},
-		{"lock_timeout", "0"},
-		{"statement_timeout", "0"},
-#if PG_VERSION_NUM >= 170000
-		{"transaction_timeout", "0"},
-#endif
-		{"jit", "off"},
-		{"enable_seqscan", "off"},
-		{"enable_bitmapscan", "off"},
-		{"enable_hashjoin", "off"},
-		{"enable_mergejoin", "off"},
-		{"enable_material", "off"},
-		{"max_parallel_workers_per_gather", "0"},
-	};
-	int i;
-
-	for (i = 0; i < (int) lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-}
 
 static void
 copy_text(char *place, size_t room, const char *text)
@@ -90,6 +63,13 @@ try_sync(struct sync_shared *shared, MemoryContext context)
 void
 dicom_sync_worker(Datum argument)
 {
+	/* Work in small steps by primary key; a commit that is lost is done again. */
+	static const struct worker_setting settings[] = {
+		{"synchronous_commit", "off"}, {"jit", "off"},
+		{"enable_seqscan", "off"},     {"enable_bitmapscan", "off"},
+		{"enable_hashjoin", "off"},    {"enable_mergejoin", "off"},
+		{"enable_material", "off"},    {"max_parallel_workers_per_gather", "0"},
+	};
 	dsm_segment *segment;
 	struct sync_shared *shared;
 	MemoryContext context;
@@ -101,14 +81,9 @@ dicom_sync_worker(Datum argument)
 		return; /* who wanted it is gone */
 	dsm_pin_mapping(segment);
 	shared = dsm_segment_address(segment);
-#if PG_VERSION_NUM >= 170000
-	BackgroundWorkerInitializeConnectionByOid(shared->database, shared->login,
-											  BGWORKER_BYPASS_ROLELOGINCHECK);
-#else
-	BackgroundWorkerInitializeConnectionByOid(shared->database, shared->login, 0);
-#endif
+	worker_session_start(shared->database, shared->login);
+	worker_session_set(settings, lengthof(settings));
 	context = AllocSetContextCreate(TopMemoryContext, "dicom_fdw sync", ALLOCSET_DEFAULT_SIZES);
-	choose_settings();
 	StartTransactionCommand();
 	if (try_sync(shared, context))
 	{

@@ -7,27 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-size_t
-utf8_length(const unsigned char *text, size_t left)
-{
-	unsigned char c = text[0];
-	size_t length = c < 0x80                ? 1
-					: c >= 0xC2 && c < 0xE0 ? 2
-					: c >= 0xE0 && c < 0xF0 ? 3
-					: c >= 0xF0 && c < 0xF5 ? 4
-											: 0;
-	size_t i;
-
-	if (length == 0 || length > left)
-		return 0;
-	for (i = 1; i < length; i++)
-		if ((text[i] & 0xC0) != 0x80)
-			return 0;
-	if ((c == 0xE0 && text[1] < 0xA0) || (c == 0xED && text[1] >= 0xA0) || (c == 0xF0 && text[1] < 0x90) ||
-		(c == 0xF4 && text[1] >= 0x90))
-		return 0;
-	return length;
-}
+#include "../dicom/utf8.h"
 
 static void
 append_escaped(struct dicom_buffer *out, unsigned char c)

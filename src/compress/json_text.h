@@ -13,7 +13,4 @@ extern void json_append_string(struct dicom_buffer *out, const char *text);
 /* Appends "name": and a string, behind a comma unless an object has just been opened. */
 extern void json_append_member(struct dicom_buffer *out, const char *name, const char *text);
 
-/* How many bytes the valid UTF-8 character at `text` has; 0 where there is none. */
-extern size_t utf8_length(const unsigned char *text, size_t left);
-
 #endif

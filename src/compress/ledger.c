@@ -257,8 +257,8 @@ compact_if_worth(struct ledger *ledger)
 static enum dicom_status
 fail(const char *what, struct dicom_error *error)
 {
-	return dicom_fail(error, DICOM_ERROR_IO, "cannot %s the notes of what is done: %s", what,
-					  strerror(errno));
+	return dicom_fail(error, errno == ENOSPC ? DICOM_ERROR_FULL : DICOM_ERROR_IO,
+					  "cannot %s the notes of what is done: %s", what, strerror(errno));
 }
 
 /* Opens the file, and again where somebody has put another one in its place meanwhile. */

@@ -58,7 +58,7 @@ static enum dicom_status
 put(struct writer *writer, struct store *store, const char *type, const void *bytes, size_t length,
 	struct dicom_error *error)
 {
-	struct store_put_request request = {.key = writer->key.data, .content_type = type, .no_sync = true};
+	struct store_put_request request = {.key = writer->key.data, .content_type = type};
 
 	if (writer->key.failed)
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
@@ -105,17 +105,27 @@ write_note(struct writer *writer, struct output_task *task)
 			   writer->text.data, writer->text.length, &task->error);
 }
 
+/* Whoever relies on what was written flushes it. */
+static enum dicom_status
+open_store(const struct place_target *target, struct store **store, struct dicom_error *error)
+{
+	if (*store)
+		return DICOM_OK;
+	if (store_open(&target->options, NULL, store, error) != DICOM_OK)
+		return DICOM_FAILED;
+	store_defer_sync(*store);
+	return DICOM_OK;
+}
+
 static enum dicom_status
 open_writer(struct writer *writer, struct dicom_error *error)
 {
 	const struct output_options *options = writer->options;
 
-	if (writer->pictures == NULL &&
-		store_open(&options->pictures.options, NULL, &writer->pictures, error) != DICOM_OK)
+	if (open_store(&options->pictures, &writer->pictures, error) != DICOM_OK)
 		return DICOM_FAILED;
-	if (options->has_notes && !options->shares_store && !options->ledger && writer->notes == NULL &&
-		store_open(&options->notes.options, NULL, &writer->notes, error) != DICOM_OK)
-		return DICOM_FAILED;
+	if (options->has_notes && !options->shares_store && !options->ledger)
+		return open_store(&options->notes, &writer->notes, error);
 	return DICOM_OK;
 }
 

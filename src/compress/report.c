@@ -86,6 +86,8 @@ report_error_code(const struct dicom_error *error, bool from_file)
 			return "protocol";
 		case DICOM_ERROR_IO:
 			return "io";
+		case DICOM_ERROR_FULL:
+			return "no_space";
 		case DICOM_ERROR_MEMORY:
 			return "memory";
 		case DICOM_ERROR_INTERRUPTED:

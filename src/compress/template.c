@@ -9,6 +9,7 @@
 #include "template.h"
 
 #include "../dicom/path.h"
+#include "../dicom/utf8.h"
 #include "../dicom/value.h"
 #include "json_text.h"
 

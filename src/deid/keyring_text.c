@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../dicom/hex.h"
 #include "keyring_text.h"
 
 /* Best effort: where memory cannot be locked or marked, the keys can still be used. */
@@ -51,18 +52,6 @@ at_end(const struct reader *reader)
 	return reader->at == reader->end || *reader->at == '#' || *reader->at == '\r';
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 static bool
 read_epoch(struct reader *reader, int32_t *epoch)
 {
@@ -86,7 +75,7 @@ read_key(struct reader *reader, unsigned char bytes[DEID_KEY_BYTES])
 		return false;
 	for (i = 0; i < 2 * DEID_KEY_BYTES; i++)
 	{
-		int value = hex_value(*reader->at++);
+		int value = hex_digit(*reader->at++);
 
 		if (value < 0)
 			return false;

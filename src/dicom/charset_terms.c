@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "charset_sets.h"
+#include "utf8.h"
 
 #define ESC 0x1B
 
@@ -204,28 +205,6 @@ read_escape(struct charset_state *state, const uint8_t *bytes, uint32_t length)
 	return unit;
 }
 
-/* How many bytes a UTF-8 character at `bytes` has; *broken where it is none, then the length is what to step over. */
-static uint32_t
-utf8_length(const uint8_t *bytes, uint32_t length, bool *broken)
-{
-	uint8_t lead = bytes[0];
-	uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-	uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-	uint32_t want = lead < 0xC2 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 1;
-	uint32_t i;
-
-	*broken = true;
-	for (i = 1; i < want; i++)
-	{
-		if (i >= length || bytes[i] < low || bytes[i] > high)
-			return i;
-		low = 0x80;
-		high = 0xBF;
-	}
-	*broken = want == 1;
-	return want;
-}
-
 static bool
 is_digit(uint8_t c)
 {
@@ -284,7 +263,7 @@ read_character(enum charset_set set, const uint8_t *bytes, uint32_t length)
 	bool broken = false;
 
 	if (set == SET_UTF8)
-		unit.length = utf8_length(bytes, length, &broken);
+		unit.length = (uint32_t) utf8_step(bytes, length, &broken);
 	else if (set == SET_GBK || set == SET_GB18030)
 		unit.length = gb_length(set, bytes, length, &broken);
 	else if (set >= SET_JIS_X0208)

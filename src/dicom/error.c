@@ -55,3 +55,21 @@ dicom_error_is_of_file(enum dicom_error_code code)
 			return false;
 	}
 }
+
+bool
+dicom_error_is_of_store(enum dicom_error_code code)
+{
+	switch (code)
+	{
+		case DICOM_ERROR_NO_BUCKET:
+		case DICOM_ERROR_CREDENTIALS:
+		case DICOM_ERROR_REGION:
+		case DICOM_ERROR_ENDPOINT_REFUSED:
+		case DICOM_ERROR_TLS:
+		case DICOM_ERROR_INTERRUPTED:
+		case DICOM_ERROR_MEMORY:
+			return true;
+		default:
+			return false;
+	}
+}

@@ -54,6 +54,7 @@ enum dicom_error_code
 	DICOM_ERROR_SERVER,    /* other 5xx */
 	DICOM_ERROR_PROTOCOL,  /* an answer that cannot be right: lengths, ranges, XML, counts */
 	DICOM_ERROR_IO,        /* errno of a file operation */
+	DICOM_ERROR_FULL,      /* no space left, or no quota, where it was to be written */
 
 	/* This process. */
 	DICOM_ERROR_INTERRUPTED, /* the host's wait callback asked to stop */
@@ -81,5 +82,9 @@ extern enum dicom_status dicom_hint(struct dicom_error *error, const char *forma
 
 /* True where the object itself is at fault (NOT_DICOM, MALFORMED, LIMIT, DECODER, ARCHIVED): on_error = 'skip' may pass over it. */
 extern bool dicom_error_is_of_file(enum dicom_error_code code);
+
+/* True where no other object of that store would fare better (NO_BUCKET, CREDENTIALS, REGION, ENDPOINT_REFUSED, TLS), or none at all
+ * (INTERRUPTED, MEMORY). INVALID_OPTION may be about a key that cannot be written. */
+extern bool dicom_error_is_of_store(enum dicom_error_code code);
 
 #endif

@@ -15,6 +15,7 @@
 #include "../fdw/row.h"
 #include "../pg/handle.h"
 #include "../pg/report.h"
+#include "../pg/result_rows.h"
 #include "../server/options.h"
 #include "rows.h"
 
@@ -108,7 +109,7 @@ dicom_elements_of_file(PG_FUNCTION_ARGS)
 	bool readable = accept_file(file, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	struct row_complaints complaints = {0};
 	TupleDesc descriptor;
-	Tuplestorestate *rows = rows_begin(fcinfo, &descriptor);
+	Tuplestorestate *rows = result_rows_begin(fcinfo, &descriptor);
 	struct column *columns = rows_columns(descriptor, ENTITY_ELEMENTS);
 	Datum *values = palloc0(descriptor->natts * sizeof(Datum));
 	bool *nulls = palloc0(descriptor->natts * sizeof(bool));

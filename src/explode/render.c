@@ -14,9 +14,9 @@
 #include <math.h>
 
 #include "../pg/report.h"
+#include "../pg/result_rows.h"
 #include "../server/server.h"
 #include "pictures.h"
-#include "rows.h"
 
 /* What a function keeps from row to row of a query. */
 struct rendering
@@ -275,7 +275,7 @@ frames(FunctionCallInfo fcinfo, bool is_file)
 	struct picture_request request = {.format = CHILD_JPEG};
 	struct dicom_error error;
 
-	rows.rows = rows_begin(fcinfo, &rows.descriptor);
+	rows.rows = result_rows_begin(fcinfo, &rows.descriptor);
 	if (has_null(fcinfo, is_file ? 1 : 2))
 		return (Datum) 0;
 	rows.row = AllocSetContextCreate(CurrentMemoryContext, "dicom frame", ALLOCSET_DEFAULT_SIZES);

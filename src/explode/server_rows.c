@@ -12,33 +12,10 @@
 
 #include "../fdw/scan.h"
 #include "../pg/report.h"
+#include "../pg/result_rows.h"
 #include "../server/options.h"
 #include "../server/server.h"
 #include "rows.h"
-
-/* A tuplestore for the rows of the function that is being called, and their descriptor. */
-Tuplestorestate *
-rows_begin(FunctionCallInfo fcinfo, TupleDesc *descriptor)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext old;
-	Tuplestorestate *rows;
-
-	if (result == NULL || !IsA(result, ReturnSetInfo) || !(result->allowedModes & SFRM_Materialize))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("set-valued function called in context that cannot accept a set"),
-						errhint("Write SELECT ... FROM dicom.function(...).")));
-	if (get_call_result_type(fcinfo, NULL, descriptor) != TYPEFUNC_COMPOSITE)
-		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("return type must be a row type")));
-	old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-	*descriptor = CreateTupleDescCopy(*descriptor);
-	rows = tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
-	MemoryContextSwitchTo(old);
-	result->returnMode = SFRM_Materialize;
-	result->setResult = rows;
-	result->setDesc = *descriptor;
-	return rows;
-}
 
 struct column *
 rows_columns(TupleDesc descriptor, enum entity_kind entity)
@@ -78,7 +55,7 @@ explode(FunctionCallInfo fcinfo, enum entity_kind entity)
 	request.entity = entity;
 	request.freshness_ms = option_milliseconds(request.server->options, "freshness", 0);
 	request.name = psprintf("dicom.%s()", option_entity_words[entity]);
-	rows = rows_begin(fcinfo, &request.descriptor);
+	rows = result_rows_begin(fcinfo, &request.descriptor);
 	request.columns = rows_columns(request.descriptor, entity);
 	request.column_count = request.descriptor->natts;
 	values = palloc0(request.descriptor->natts * sizeof(Datum));

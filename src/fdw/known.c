@@ -69,22 +69,31 @@ known_close(struct known *known)
 		catalog_lookup_close(known->lookup);
 }
 
+/* A catalog that was synced in the future was so before the clock was set back. */
+static bool
+is_fresh(const struct known *known, const char *prefix, TimestampTz now)
+{
+	TimestampTz synced = catalog_lookup_synced_at(known->lookup, prefix);
+
+	return synced >= TimestampTzPlusMilliseconds(now, -(int64) known->freshness_ms) &&
+		   synced <= TimestampTzPlusMilliseconds(now, (int64) known->freshness_ms);
+}
+
 static bool
 is_fresh_for_plan(struct known *known, TimestampTz now)
 {
-	TimestampTz oldest = TimestampTzPlusMilliseconds(now, -(int64) known->freshness_ms);
 	ListCell *cell;
 
 	if (known->freshness_ms == 0)
 		return false;
 	/* What holds for all keys need not be asked for each. */
-	if (catalog_lookup_synced_at(known->lookup, "") >= oldest)
+	if (is_fresh(known, "", now))
 		return true;
 	foreach (cell, known->plan->exact ? known->plan->keys : known->plan->ranges)
 	{
 		const char *prefix = known->plan->exact ? lfirst(cell) : ((struct key_range *) lfirst(cell))->prefix;
 
-		if (catalog_lookup_synced_at(known->lookup, prefix) < oldest)
+		if (!is_fresh(known, prefix, now))
 			return false;
 	}
 	return true;

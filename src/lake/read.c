@@ -12,9 +12,9 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "../explode/rows.h"
 #include "../pg/handle.h"
 #include "../pg/report.h"
+#include "../pg/result_rows.h"
 #include "../server/server.h"
 #include "blocks.h"
 #include "convert.h"
@@ -129,7 +129,7 @@ Datum
 dicom_read_parquet(PG_FUNCTION_ARGS)
 {
 	TupleDesc descriptor;
-	Tuplestorestate *rows = rows_begin(fcinfo, &descriptor);
+	Tuplestorestate *rows = result_rows_begin(fcinfo, &descriptor);
 	struct parquet_reader *reader = open_reader(fcinfo);
 	struct target *targets = palloc0(descriptor->natts * sizeof(*targets));
 	Datum *values = palloc0(descriptor->natts * sizeof(*values));
@@ -162,7 +162,7 @@ Datum
 dicom_parquet_columns(PG_FUNCTION_ARGS)
 {
 	TupleDesc descriptor;
-	Tuplestorestate *rows = rows_begin(fcinfo, &descriptor);
+	Tuplestorestate *rows = result_rows_begin(fcinfo, &descriptor);
 	struct parquet_reader *reader = open_reader(fcinfo);
 	const struct parquet_column *columns;
 	int count = parquet_reader_columns(reader, &columns), i;

@@ -135,6 +135,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 /* Has `request` called when shared memory may be asked for: once, by a library that is loaded at the server's start. */
 extern void request_shared_memory(void (*request)(void));
 
+#include "postmaster/bgworker.h"
+#if PG_VERSION_NUM >= 170000
+#define WORKER_OF_ANY_ROLE BGWORKER_BYPASS_ROLELOGINCHECK
+#else
+#define WORKER_OF_ANY_ROLE 0
+#endif
+
 #include "tcop/pquery.h"
 #if PG_VERSION_NUM >= 180000
 #define run_portal(portal) PortalRun(portal, FETCH_ALL, true, None_Receiver, None_Receiver, NULL)

@@ -47,6 +47,8 @@ report_sqlstate(const struct dicom_error *error)
 			return ERRCODE_INSUFFICIENT_RESOURCES;
 		case DICOM_ERROR_PROTOCOL:
 			return ERRCODE_PROTOCOL_VIOLATION;
+		case DICOM_ERROR_FULL:
+			return ERRCODE_DISK_FULL;
 		case DICOM_ERROR_SERVER:
 		case DICOM_ERROR_IO:
 			return ERRCODE_IO_ERROR;

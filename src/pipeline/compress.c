@@ -294,10 +294,11 @@ take_line(struct compression *compression, const char *text, size_t length)
 	compression->lines++;
 	if (line.failed)
 	{
-		int error_length = strlen(line.error);
+		char *error = line.hint ? psprintf("%s (%s)", line.error, line.hint) : line.error;
+		int error_length = strlen(error);
 
 		put_failure(compression, object->key, line.frame, compress_line_sqlstate(line.error_code),
-					text_to_server(line.error, &error_length, NULL));
+					text_to_server(error, &error_length, NULL));
 	}
 	else
 		put_picture(compression, object->key, &line);
@@ -333,8 +334,19 @@ fail_all(struct compression *compression, int status)
 	compression->waiting_count = 0;
 	tuplestore_clear(compression->rows);
 	for (i = 0; i < compression->count; i++)
-		put_failure(compression, compression->objects[i].key, 0, ERRCODE_EXTERNAL_ROUTINE_EXCEPTION,
+		put_failure(compression, compression->objects[i].key, 0, ERRCODE_SYSTEM_ERROR,
 					psprintf("dicompress %s before it was done", process_end(status)));
+}
+
+/* dicompress does not wait for the disk; a row that says that there is a picture does. */
+static void
+flush_pictures(struct compression *compression)
+{
+	struct store *store =
+		server_open_writable_store(compression->target_server, GetUserId(), CurrentMemoryContext);
+
+	store_defer_sync(store);
+	server_flush_store(store);
 }
 
 static void
@@ -354,6 +366,8 @@ settle(struct compression *compression, struct process *process)
 		return;
 	}
 	put_waiting(compression);
+	if (compression->pictures > 0)
+		flush_pictures(compression);
 	for (i = 0; i < compression->count; i++)
 		if (is_no_object(&compression->objects[i]))
 			put_failure(compression, compression->objects[i].key, 0, ERRCODE_INVALID_PARAMETER_VALUE,

@@ -35,6 +35,7 @@ compress_line_sqlstate(const char *error_code)
 		{"memory", DICOM_ERROR_MEMORY},
 		{"network", DICOM_ERROR_NETWORK},
 		{"no_bucket", DICOM_ERROR_NO_BUCKET},
+		{"no_space", DICOM_ERROR_FULL},
 		{"not_dicom", DICOM_ERROR_NOT_DICOM},
 		{"not_found", DICOM_ERROR_NOT_FOUND},
 		{"protocol", DICOM_ERROR_PROTOCOL},
@@ -109,6 +110,7 @@ read_failure(json_t *object, struct compress_line *line)
 {
 	line->failed = true;
 	line->error = copy_string(object, "error");
+	line->hint = copy_string(object, "hint");
 	line->error_code = copy_string(object, "error_code");
 	return line->error && line->error_code;
 }

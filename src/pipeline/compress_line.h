@@ -27,6 +27,7 @@ struct compress_line
 	/* of a failure */
 	char *error;
 	char *error_code; /* dicompress's word for it */
+	char *hint;       /* NULL: none */
 };
 
 /* False for what makes no sense. */

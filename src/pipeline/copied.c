@@ -48,8 +48,10 @@ struct copied
 	struct rows failed;
 };
 
+/* An attempt that is more than a day ahead was noted before the clock was set back. */
 static const char read_statement[] =
-	"SELECT c.key, c.source_etag, coalesce(c.next_attempt > pg_catalog.clock_timestamp(), false)"
+	"SELECT c.key, c.source_etag, coalesce(c.next_attempt > pg_catalog.clock_timestamp()"
+	" AND c.next_attempt < pg_catalog.clock_timestamp() + interval '25 hours', false)"
 	" FROM dicom.copied c WHERE c.source = $1 AND c.target = $2 AND c.key = ANY ($3) ORDER BY c.key";
 
 static const char write_statement[] =

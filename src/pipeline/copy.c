@@ -125,6 +125,7 @@ open_copy(const char *source, const char *target)
 	lock_pair(copy);
 	copy->source = server_open_store(copy->source_server, GetUserId(), context);
 	copy->target = server_open_writable_store(copy->target_server, GetUserId(), context);
+	store_defer_sync(copy->target);
 	check_places(copy);
 	copy->transfer = transfer_open(copy->source, copy->target, context);
 	copy->copied = copied_open(copy->source_server->serverid, copy->target_server->serverid);
@@ -167,7 +168,7 @@ end_row_of_suspects(struct copy *copy)
 static void
 settle_failure(struct copy *copy, const struct transfer_result *result)
 {
-	if (transfer_failure_is_final(result))
+	if (dicom_error_is_of_store(result->error.code))
 	{
 		give_up(copy, result);
 		return;
@@ -367,6 +368,8 @@ copy_stretch(struct copy *copy)
 	MemoryContextSwitchTo(old);
 	store_list_close(copy->list);
 	drain(copy);
+	if (copy->counters.copied > 0)
+		server_flush_store(copy->target);
 	copied_write(copy->copied);
 	if (copy->refused > 0)
 		ereport(WARNING,

@@ -69,6 +69,13 @@ in_seconds(int seconds)
 	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) seconds * 1000);
 }
 
+/* Is a moment still to come that was noted as so many seconds ahead? One that is further ahead was noted before the clock was set back. */
+static bool
+is_to_come(TimestampTz moment, int seconds)
+{
+	return moment > GetCurrentTimestamp() && moment <= in_seconds(seconds);
+}
+
 /* --- the list of databases --- */
 
 static struct database *
@@ -316,7 +323,7 @@ start_runs(void)
 		if (slot->state != SLOT_WANTED)
 			continue;
 		culprit = find_culprit(slot->database, slot->pipeline);
-		if (culprit && culprit->not_before > GetCurrentTimestamp())
+		if (culprit && is_to_come(culprit->not_before, patience(culprit->strikes)))
 			slot->state = SLOT_FREE;
 		else
 			lacking |= !start_worker(i, "");
@@ -402,7 +409,7 @@ start_checks(void)
 		struct database *database = lfirst(cell);
 		Oid oid;
 
-		if (database->slot >= 0 || database->next_check > GetCurrentTimestamp())
+		if (database->slot >= 0 || is_to_come(database->next_check, patience(database->strikes)))
 			continue;
 		database->next_check = in_seconds(setting_worker_naptime);
 		oid = look_up_database(database->name);

@@ -30,7 +30,8 @@ static const char queue_statement[] =
 	"INSERT INTO dicom.notification (target, event, run, payload) SELECT t.id, $2, $3, $4 FROM dicom.notification_target t"
 	" WHERE t.pipeline = $1 AND (t.id = $5 OR ($5 IS NULL AND $2 = ANY (t.events)))"
 	" AND NOT (t.kind <> 'healthchecks' AND $2 IN ('failure', 'stopped_day') AND EXISTS (SELECT FROM dicom.notification n"
-	" WHERE n.target = t.id AND n.event = $2 AND n.queued_at > pg_catalog.clock_timestamp() - interval '4 hours'"
+	" WHERE n.target = t.id AND n.event = $2"
+	" AND n.queued_at BETWEEN pg_catalog.clock_timestamp() - interval '4 hours' AND pg_catalog.clock_timestamp()"
 	" AND ($2 = 'failure' OR n.payload -> 'stopped' = $4 -> 'stopped')"
 	" AND NOT EXISTS (SELECT FROM dicom.run_log r WHERE r.pipeline = $1 AND r.status = 'done' AND r.id > n.run AND r.id < $3)))"
 	" ORDER BY t.id";

@@ -30,6 +30,10 @@ struct queued
 	struct delivery delivery;
 };
 
+/* Nothing waits for longer than an hour, or than the target has asked for; what does was noted before the clock was set back. */
+#define IS_DUE \
+	"n.next_attempt NOT BETWEEN pg_catalog.clock_timestamp() AND pg_catalog.clock_timestamp() + interval '1 day'"
+
 /* Of those that have failed once, a start that something else has followed is of no interest; nor is what is long over. */
 static const char tidy_statement[] =
 	"WITH old AS (DELETE FROM dicom.notification n WHERE n.queued_at < pg_catalog.clock_timestamp() - interval '30 days')"
@@ -39,9 +43,9 @@ static const char tidy_statement[] =
 
 /* Whoever else sends passes over these targets until this transaction ends, so that each is told things in their order. */
 static const char lock_statement[] =
-	"SELECT t.id FROM dicom.notification_target t WHERE (SELECT n.next_attempt FROM dicom.notification n"
+	"SELECT t.id FROM dicom.notification_target t WHERE (SELECT " IS_DUE " FROM dicom.notification n"
 	" WHERE n.target = t.id AND n.sent_at IS NULL AND n.abandoned_at IS NULL ORDER BY n.id LIMIT 1)"
-	" <= pg_catalog.clock_timestamp() ORDER BY t.id LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED";
+	" ORDER BY t.id LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED";
 
 /* Another statement, with a snapshot that is younger than the locks. */
 static const char read_statement[] =
@@ -50,7 +54,7 @@ static const char read_statement[] =
 	" CROSS JOIN LATERAL (SELECT * FROM dicom.notification n WHERE n.target = t.id AND n.sent_at IS NULL"
 	" AND n.abandoned_at IS NULL ORDER BY n.id LIMIT 1) n"
 	" CROSS JOIN LATERAL dicom.notification_request(t.kind, t.url, t.channel, n.event, n.run, n.payload) r"
-	" WHERE t.id = ANY ($1) AND n.next_attempt <= pg_catalog.clock_timestamp()";
+	" WHERE t.id = ANY ($1) AND " IS_DUE;
 
 static const char sent_statement[] =
 	"UPDATE dicom.notification SET sent_at = pg_catalog.clock_timestamp(), attempts = attempts + 1, error = NULL WHERE id = $1";

@@ -48,7 +48,7 @@ put_result(Tuplestorestate *rows, TupleDesc descriptor, const struct transfer_re
 	bool failed = result->status != DICOM_OK;
 	bool nulls[5] = {false, false, failed, !failed, !failed};
 
-	if (transfer_failure_is_final(result) && failed)
+	if (dicom_error_is_of_store(result->error.code) && failed)
 		report_error(&result->error);
 	if (failed)
 	{
@@ -81,6 +81,7 @@ dicom_copy_objects(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("dicom.copy_objects()");
 	rows = result_rows_begin(fcinfo, &descriptor);
 	store = server_open_writable_store(server, GetUserId(), CurrentMemoryContext);
+	store_defer_sync(store);
 	transfer = transfer_open(store, store, CurrentMemoryContext);
 	for (i = 0; i < count; i++)
 	{
@@ -92,6 +93,7 @@ dicom_copy_objects(PG_FUNCTION_ARGS)
 	}
 	while ((result = transfer_next(transfer)) != NULL)
 		put_result(rows, descriptor, result);
+	server_flush_store(store);
 	return (Datum) 0;
 }
 
@@ -161,9 +163,11 @@ dicom_delete_objects(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("dicom.delete_objects()");
 	deletion.store = server_open_writable_store(server, GetUserId(), CurrentMemoryContext);
+	store_defer_sync(deletion.store);
 	for (i = 0; i < count; i++)
 		start_deletion(&deletion, keys[i]);
 	finish_deletions(&deletion);
+	server_flush_store(deletion.store);
 	if (deletion.failed > 0)
 		report_error(&deletion.error);
 	PG_RETURN_INT64((int64) deletion.deleted);

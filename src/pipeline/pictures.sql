@@ -81,7 +81,7 @@ BEGIN
 				WHEN o.source_key IS NULL OR o.source_etag <> w.source_etag OR o.settings <> $3 THEN true
 				WHEN o.state = 'failed' THEN o.next_attempt <= clock_timestamp()
 				WHEN o.state = 'none' THEN false
-				ELSE o.folder <> w.folder OR o.state = 'planned' END
+				ELSE o.folder <> w.folder OR o.state = 'planned' OR o.next_attempt <= clock_timestamp() END
 			ORDER BY w.source_key
 			LIMIT $4
 		),
@@ -89,6 +89,7 @@ BEGIN
 			SELECT DISTINCT ON (t.source_key) t.source_key, o.deid_epoch, o.folder
 			FROM todo t
 			JOIN %1$I.picture_objects o ON o.source_key = t.source_key AND o.source_etag = t.source_etag AND o.settings = $3 AND o.state = 'done'
+				AND o.next_attempt IS NULL
 			WHERE t.failures = 0
 			ORDER BY t.source_key, o.deid_epoch = $1 DESC
 		),
@@ -117,8 +118,22 @@ END
 $$;
 COMMENT ON FUNCTION dicom.plan_pictures(dicom.pipeline, integer, date[], integer, bigint) IS 'chooses and notes the next objects of days to make pictures of, or to give other names to';
 
-/* What dicompress said of the objects it was given. An object that it said nothing of has failed too. */
-CREATE FUNCTION dicom.make_pictures(pipeline dicom.pipeline, epoch integer, keys text[], folders text[], OUT pictures bigint, OUT bytes bigint, OUT failed bigint)
+/*
+ * What dicompress said of the objects it was given. An object that it said nothing of has failed too; so has one of whose frames some could not
+ * be made or written for a reason that is not its own: those that could are shown, and it is tried again.
+ */
+CREATE FUNCTION dicom.make_pictures
+(
+	pipeline dicom.pipeline,
+	epoch integer,
+	keys text[],
+	folders text[],
+	OUT pictures bigint,
+	OUT bytes bigint,
+	OUT failed bigint,
+	OUT error_code text,
+	OUT error text
+)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
@@ -152,33 +167,47 @@ BEGIN
 		result AS MATERIALIZED (
 			SELECT k.source_key, count(m.frame) FILTER (WHERE m.error IS NULL) AS frames, coalesce(max(m.frame) FILTER (WHERE m.error IS NULL), 0) AS last,
 				coalesce(sum(m.bytes) FILTER (WHERE m.error IS NULL), 0) AS bytes,
-				min(m.error_code) FILTER (WHERE m.error IS NOT NULL) AS error_code,
+				CASE WHEN count(m.source_key) = 0 THEN '38000' ELSE (array_agg(m.error_code ORDER BY m.error_code LIKE '22%%', m.frame NULLS FIRST)
+					FILTER (WHERE m.error IS NOT NULL))[1] END AS error_code,
 				CASE WHEN count(m.source_key) = 0 THEN 'dicompress said nothing of it'
-					ELSE (array_agg(CASE WHEN m.frame IS NULL THEN m.error ELSE format('frame %%s: %%s', m.frame, m.error) END ORDER BY m.frame NULLS FIRST)
-						FILTER (WHERE m.error IS NOT NULL))[1] END AS error
+					ELSE (array_agg(CASE WHEN m.frame IS NULL THEN m.error ELSE format('frame %%s: %%s', m.frame, m.error) END ORDER BY m.error_code LIKE '22%%', m.frame NULLS FIRST)
+						FILTER (WHERE m.error IS NOT NULL))[1] END AS error,
+				count(m.frame) FILTER (WHERE m.error IS NOT NULL) > 0 AS at_frame
 			FROM unnest($4) k (source_key)
 			LEFT JOIN made m ON m.source_key = k.source_key
 			GROUP BY k.source_key
 		),
 		noted AS MATERIALIZED (
-			SELECT r.*, CASE WHEN r.error IS NULL OR r.frames > 0 THEN 'done' WHEN r.error_code = '02000' THEN 'none' ELSE 'failed' END AS state
+			SELECT r.*, CASE WHEN r.error IS NULL OR r.frames > 0 THEN 'done' WHEN r.error_code = '02000' THEN 'none' ELSE 'failed' END AS state,
+				coalesce(r.error_code <> '02000' AND r.error_code NOT LIKE '22%%', false) AS again,
+				coalesce(r.error_code ~ '^(08...|28...|42501|53[01]00|58030|58P..)$', false) AS is_of_store
 			FROM result r
 		),
 		written AS (
 			UPDATE %1$I.picture_objects o
 			SET state = n.state, frames = n.last,
-				failures = CASE WHEN n.state = 'failed' THEN o.failures + 1 ELSE 0 END,
-				next_attempt = CASE WHEN n.state = 'failed' AND n.error_code NOT LIKE '22%%' THEN
-					clock_timestamp() + least(interval '1 minute' * 2 ^ least(o.failures, 20), interval '1 day') END
+				failures = CASE WHEN n.state = 'failed' OR n.again THEN o.failures + 1 ELSE 0 END,
+				next_attempt = CASE WHEN n.again THEN clock_timestamp() + least(interval '1 minute' * 2 ^ least(o.failures, 20), interval '1 day') END
 			FROM noted n
 			WHERE o.deid_epoch = $1 AND o.source_key = n.source_key
 			RETURNING o.source_key, o.source_day, o.next_attempt, n.error, n.error_code, n.state
+		),
+		/* dicompress was killed, a disk is full, or a store has taken nothing at all; a single object that cannot be read is none of these. */
+		at_fault AS (
+			SELECT n.error_code, n.error
+			FROM noted n
+			WHERE n.error_code IN ('53100', '58000')
+				OR (n.is_of_store AND (SELECT bool_and(x.is_of_store AND x.frames = 0) AND (bool_or(x.at_frame) OR count(*) >= 16) FROM noted x))
+			ORDER BY n.error_code IN ('53100', '58000') DESC, n.source_key
+			LIMIT 1
 		)
 		SELECT (SELECT sum(n.frames) FROM noted n), (SELECT sum(n.bytes) FROM noted n), (SELECT count(*) FROM noted n WHERE n.state = 'failed'),
+			(SELECT f.error_code FROM at_fault f), (SELECT f.error FROM at_fault f),
 			(SELECT jsonb_agg(jsonb_build_object('object_key', w.source_key, 'day', w.source_day, 'error_code', w.error_code, 'message', w.error,
-					'next_attempt', w.next_attempt, 'reason', CASE WHEN w.next_attempt IS NULL THEN 'undecodable' ELSE 'unreachable' END))
+					'next_attempt', w.next_attempt,
+					'reason', CASE WHEN w.next_attempt IS NULL OR w.error_code IN ('38000', '53200', '54000') THEN 'undecodable' ELSE 'unreachable' END))
 				FROM written w WHERE w.error IS NOT NULL AND w.state <> 'none')$f$, pipeline.stage_schema || '_private')
-	INTO pictures, bytes, failed, failures
+	INTO pictures, bytes, failed, error_code, error, failures
 	USING epoch, pipeline.raw, pipeline.stage, keys,
 		(SELECT array_agg(f.folder || '{frame}.jpg' ORDER BY f.place) FROM unnest(folders) WITH ORDINALITY f (folder, place)), wanted;
 	IF failures IS NOT NULL THEN
@@ -190,7 +219,8 @@ BEGIN
 		AND NOT coalesce(failures @> jsonb_build_array(jsonb_build_object('object_key', f.object_key)), false);
 END
 $$;
-COMMENT ON FUNCTION dicom.make_pictures(dicom.pipeline, integer, text[], text[]) IS 'makes the pictures of objects, and notes what came of each';
+COMMENT ON FUNCTION dicom.make_pictures(dicom.pipeline, integer, text[], text[]) IS
+	'makes the pictures of objects, and notes what came of each; error: of a store or of dicompress, not of an object';
 
 CREATE FUNCTION dicom.copy_pictures(pipeline dicom.pipeline, epoch integer, plan jsonb, OUT pictures bigint, OUT bytes bigint, OUT failed bigint)
 LANGUAGE plpgsql VOLATILE

@@ -248,7 +248,7 @@ BEGIN
 	EXECUTE format($f$
 		SELECT dicom.mark_days($1, $2, o.deid_epoch, array_agg(DISTINCT o.source_day))
 		FROM %I.picture_objects o
-		WHERE o.state = 'failed' AND o.next_attempt <= clock_timestamp()
+		WHERE o.state IN ('failed', 'done') AND o.next_attempt <= clock_timestamp()
 		GROUP BY o.deid_epoch$f$, p.stage_schema || '_private')
 	USING p.name, format('%I.compressed_images', p.stage_schema);
 	RETURN false;
@@ -266,6 +266,7 @@ DECLARE
 	p dicom.pipeline := found.p;
 	r dicom.run_log := found.r;
 	done record;
+	failures jsonb;
 BEGIN
 	IF p.provider IS NULL THEN
 		RETURN false;
@@ -274,11 +275,22 @@ BEGIN
 	PERFORM dicom.note_progress(run, done => done.listed, failed => done.failed, inserted => done.copied, bytes => done.bytes, requests => done.requests);
 	PERFORM dicom.set_cursor(run, done.next_after);
 	IF done.next_after IS NULL THEN
-		PERFORM dicom.note_failures(p.name, 'copy', jsonb_agg(jsonb_build_object('object_key', c.key, 'reason', 'unreachable', 'error_code', c.error_code,
-			'message', c.error, 'next_attempt', c.next_attempt)))
+		/* Those that have failed since they were last noted. */
+		SELECT jsonb_agg(jsonb_build_object('object_key', c.key, 'reason', 'unreachable', 'error_code', c.error_code, 'message', c.error,
+			'next_attempt', c.next_attempt))
+		INTO failures
 		FROM dicom.copies c
 		WHERE c.source = p.provider AND c.target = p.raw AND c.failures > 0
-		HAVING count(*) > 0;
+			AND NOT EXISTS (SELECT FROM dicom.failure f WHERE f.pipeline = p.name AND f.step = 'copy' AND f.object_key = c.key AND f.resolved_at IS NULL
+				AND f.next_attempt = c.next_attempt);
+		IF failures IS NOT NULL THEN
+			PERFORM dicom.note_failures(p.name, 'copy', failures);
+			/* A full disk is no fault of the objects, whatever else was copied. */
+			PERFORM dicom.note_step_error(run, '53100', f.message, NULL, 'Make room in the raw store, or raise its quota.')
+			FROM jsonb_to_recordset(failures) f (error_code text, message text)
+			WHERE f.error_code = '53100'
+			LIMIT 1;
+		END IF;
 		UPDATE dicom.failure f
 		SET resolved_at = clock_timestamp(), next_attempt = NULL
 		WHERE f.pipeline = p.name AND f.step = 'copy' AND f.resolved_at IS NULL
@@ -415,22 +427,23 @@ END
 $$;
 COMMENT ON FUNCTION dicom.check_stage(dicom.pipeline, integer) IS 'asks the checks of stage tables about the days that a merge has touched';
 
-CREATE FUNCTION dicom.note_step_error(run bigint, code text, message text)
+CREATE FUNCTION dicom.note_step_error(run bigint, code text, message text, detail text DEFAULT NULL, hint text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	UPDATE dicom.step_log s
-	SET error_code = coalesce(s.error_code, code), error = coalesce(s.error, dicom.safe_message(code, message))
+	SET error_code = code, error = dicom.safe_message(code, message), detail = CASE WHEN code NOT LIKE '22%' THEN nullif(note_step_error.detail, '') END,
+		hint = nullif(note_step_error.hint, '')
 	FROM dicom.run_log r
-	WHERE r.id = note_step_error.run AND s.run = r.id AND s.step = r.step;
+	WHERE r.id = note_step_error.run AND s.run = r.id AND s.step = r.step AND s.error IS NULL;
 	UPDATE dicom.run_log r
 	SET error = coalesce(r.error, r.step || ': ' || dicom.safe_message(code, message))
 	WHERE r.id = note_step_error.run;
 END
 $$;
-COMMENT ON FUNCTION dicom.note_step_error(bigint, text, text) IS 'notes the first error of a step, and of its run';
+COMMENT ON FUNCTION dicom.note_step_error(bigint, text, text, text, text) IS 'notes the first error of a step, and of its run';
 
 CREATE FUNCTION dicom.step_compress(run bigint)
 RETURNS boolean
@@ -446,6 +459,7 @@ DECLARE
 	days date[];
 	plan record;
 	made record;
+	more boolean := true;
 	code text;
 	message text;
 BEGIN
@@ -484,9 +498,14 @@ BEGIN
 		IF plan.keys IS NOT NULL THEN
 			SELECT * INTO made FROM dicom.make_pictures(p, e, plan.keys, plan.folders);
 			PERFORM dicom.note_progress(run, done => cardinality(plan.keys), failed => made.failed, inserted => made.pictures, bytes => made.bytes);
+			IF made.error_code IS NOT NULL THEN
+				PERFORM dicom.note_step_error(run, made.error_code, made.error, NULL, 'See dicom.failures for the objects that have no picture.');
+			END IF;
+			/* Where a store takes nothing the next batch would fare no better: it is tried with the next run. */
+			more := made.error_code IS NULL OR made.error_code = '58000' OR made.pictures > 0;
 		END IF;
 		PERFORM dicom.set_cursor(run, NULL);
-		RETURN true;
+		RETURN more;
 	END IF;
 	BEGIN
 		SELECT * INTO made FROM dicom.merge_pictures(p.name, e, days);
@@ -728,15 +747,17 @@ DECLARE
 	began timestamptz := clock_timestamp();
 	code text;
 	message text;
+	detail text;
+	hint text;
 BEGIN
 	INSERT INTO dicom.step_log (run, step, status, started_at) VALUES (run, r.step, 'running', began) ON CONFLICT DO NOTHING;
 	IF to_regprocedure(work || '(bigint)') IS NOT NULL THEN
 		BEGIN
 			EXECUTE format('SELECT %s($1)', work) INTO more USING run;
 		EXCEPTION WHEN OTHERS THEN
-			GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+			GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
 			more := false;
-			PERFORM dicom.note_step_error(run, code, message);
+			PERFORM dicom.note_step_error(run, code, message, detail, hint);
 		END;
 	END IF;
 	UPDATE dicom.step_log s
@@ -883,7 +904,8 @@ BEGIN
 		PERFORM dicom.retry_copies(p.provider, p.raw);
 	END IF;
 	UPDATE dicom.layer_day d SET next_attempt = clock_timestamp() WHERE d.pipeline = p.name AND d.state IN ('failed', 'stopped');
-	EXECUTE format('UPDATE %I.picture_objects o SET next_attempt = clock_timestamp() WHERE o.state = ''failed''', p.stage_schema || '_private');
+	EXECUTE format('UPDATE %I.picture_objects o SET next_attempt = clock_timestamp() WHERE o.state = ''failed'' OR (o.state = ''done'' AND o.next_attempt IS NOT NULL)',
+		p.stage_schema || '_private');
 	UPDATE dicom.failure f
 	SET next_attempt = clock_timestamp()
 	WHERE f.pipeline = p.name AND f.resolved_at IS NULL AND f.reason IN ('unreachable', 'undecodable', 'failed', 'stopped');

@@ -234,6 +234,8 @@ CREATE TABLE dicom.step_log
 	requests bigint NOT NULL DEFAULT 0,
 	error_code text,
 	error text,
+	detail text,
+	hint text,
 	PRIMARY KEY (run, step)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE dicom.step_log IS 'steps of runs; see dicom.run_steps';
@@ -253,6 +255,8 @@ COMMENT ON COLUMN dicom.step_log.bytes IS 'bytes moved or written';
 COMMENT ON COLUMN dicom.step_log.requests IS 'requests made';
 COMMENT ON COLUMN dicom.step_log.error_code IS 'SQLSTATE of the failure';
 COMMENT ON COLUMN dicom.step_log.error IS 'why it failed';
+COMMENT ON COLUMN dicom.step_log.detail IS 'more of that: the object or the place, which may identify, or what a program said';
+COMMENT ON COLUMN dicom.step_log.hint IS 'what to do about it';
 
 CREATE TABLE dicom.failure
 (
@@ -430,9 +434,12 @@ SELECT
 	s.ended_at AS ended,
 	r.pid,
 	s.error_code,
-	s.error
+	s.error,
+	CASE WHEN pg_catalog.pg_has_role(p.owner::pg_catalog.oid, 'USAGE') THEN s.detail END AS detail,
+	s.hint
 FROM dicom.step_log s
-JOIN dicom.runs r ON r.run = s.run;
+JOIN dicom.runs r ON r.run = s.run
+JOIN dicom.pipeline p ON p.name = r.pipeline;
 GRANT SELECT ON dicom.run_steps TO PUBLIC;
 COMMENT ON VIEW dicom.run_steps IS 'what each step of a run has done so far';
 COMMENT ON COLUMN dicom.run_steps.run IS 'the run';
@@ -454,6 +461,8 @@ COMMENT ON COLUMN dicom.run_steps.ended IS 'when it ended';
 COMMENT ON COLUMN dicom.run_steps.pid IS 'process';
 COMMENT ON COLUMN dicom.run_steps.error_code IS 'SQLSTATE of the failure';
 COMMENT ON COLUMN dicom.run_steps.error IS 'why it failed';
+COMMENT ON COLUMN dicom.run_steps.detail IS 'more of that, for whoever may act as the owner of the pipeline: the object or the place, or what a program said';
+COMMENT ON COLUMN dicom.run_steps.hint IS 'what to do about it';
 
 CREATE VIEW dicom.days WITH (security_barrier) AS
 SELECT

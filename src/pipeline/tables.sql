@@ -408,7 +408,7 @@ BEGIN
 			PRIMARY KEY (deid_epoch, source_key));
 		CREATE INDEX ON %1$I.picture_objects (source_day, deid_epoch);
 		CREATE INDEX ON %1$I.picture_objects (folder);
-		CREATE INDEX ON %1$I.picture_objects (next_attempt) WHERE state = 'failed';
+		CREATE INDEX ON %1$I.picture_objects (next_attempt) WHERE next_attempt IS NOT NULL;
 		CREATE TABLE %1$I.picture_frames (
 			deid_epoch integer NOT NULL, source_key text COLLATE "C" NOT NULL, frame integer NOT NULL,
 			key text COLLATE "C" NOT NULL, bytes bigint NOT NULL, width integer NOT NULL, height integer NOT NULL, sha256 text, jpeg bytea,

@@ -549,24 +549,6 @@ transfer_next(struct transfer *transfer)
 /* --- failures --- */
 
 bool
-transfer_failure_is_final(const struct transfer_result *result)
-{
-	switch (result->error.code)
-	{
-		case DICOM_ERROR_NO_BUCKET:
-		case DICOM_ERROR_CREDENTIALS:
-		case DICOM_ERROR_REGION:
-		case DICOM_ERROR_ENDPOINT_REFUSED:
-		case DICOM_ERROR_TLS:
-		case DICOM_ERROR_INTERRUPTED:
-		case DICOM_ERROR_MEMORY:
-			return true;
-		default:
-			return false;
-	}
-}
-
-bool
 transfer_failure_is_suspect(const struct transfer_result *result)
 {
 	switch (result->error.code)
@@ -577,6 +559,7 @@ transfer_failure_is_suspect(const struct transfer_result *result)
 		case DICOM_ERROR_SERVER:
 		case DICOM_ERROR_PROTOCOL:
 		case DICOM_ERROR_IO:
+		case DICOM_ERROR_FULL:
 			return true;
 		case DICOM_ERROR_ACCESS_DENIED:
 			return result->target_failed;

@@ -47,9 +47,6 @@ extern void transfer_add(struct transfer *transfer, const struct store_object *o
  */
 extern const struct transfer_result *transfer_next(struct transfer *transfer);
 
-/* Is this failure one that any other object would meet as well? */
-extern bool transfer_failure_is_final(const struct transfer_result *result);
-
 /* May it be that nothing else can be had either, if many fail so one after another? */
 extern bool transfer_failure_is_suspect(const struct transfer_result *result);
 

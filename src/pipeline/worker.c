@@ -16,6 +16,7 @@
 #include "utils/varlena.h"
 
 #include "../pg/settings.h"
+#include "../pg/worker_session.h"
 #include "worker.h"
 
 #define TRANCHE                  "dicom_fdw worker"
@@ -186,39 +187,13 @@ worker_wake_launcher(bool check)
 
 /* --- connecting --- */
 
-static void
-choose_settings(void)
-{
-	static const char *const settings[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"lock_timeout", "0"},
-		{"statement_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-#if PG_VERSION_NUM >= 170000
-		{"transaction_timeout", "0"},
-#endif
-	};
-	int i;
-
-	for (i = 0; i < (int) lengthof(settings); i++)
-		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-}
-
 void
 worker_connect(Oid database, Oid user)
 {
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-#if PG_VERSION_NUM >= 170000
-	BackgroundWorkerInitializeConnectionByOid(database, user, BGWORKER_BYPASS_ROLELOGINCHECK);
-#else
-	BackgroundWorkerInitializeConnectionByOid(database, user, 0);
-#endif
-	choose_settings();
+	worker_session_start(database, user);
 }
 
 /* --- waking --- */

@@ -11,6 +11,7 @@
 #include "catalog/pg_user_mapping.h"
 #include "miscadmin.h"
 #include "utils/syscache.h"
+#include "utils/wait_event.h"
 #include "utils/varlena.h"
 
 #include "../pg/handle.h"
@@ -177,6 +178,21 @@ struct store *
 server_open_writable_store(ForeignServer *server, Oid user, MemoryContext context)
 {
 	return open_store(server, user, true, context);
+}
+
+void
+server_flush_store(struct store *store)
+{
+	struct dicom_error error;
+	enum dicom_status status;
+
+	if (!enableFsync)
+		return;
+	pgstat_report_wait_start(PG_WAIT_EXTENSION);
+	status = store_flush(store, &error);
+	pgstat_report_wait_end();
+	if (status != DICOM_OK)
+		report_error(&error);
 }
 
 ForeignServer *

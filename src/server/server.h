@@ -26,6 +26,12 @@ extern struct store *server_open_store(ForeignServer *server, Oid user, MemoryCo
 extern struct store *server_open_writable_store(ForeignServer *server, Oid user, MemoryContext context);
 
 /*
+ * store_flush(), in front of what a transaction commits about objects of that store. Throws. With fsync = off nothing is flushed: then the
+ * commit is no safer than the files.
+ */
+extern void server_flush_store(struct store *store);
+
+/*
  * What opens the store of a server for a user, for a program that is to do it; with the same rights. Strings live as long as the
  * current context, and hold secrets.
  */

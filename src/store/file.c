@@ -166,5 +166,6 @@ const struct store_kind store_kind_file = {
 	.head = head,
 	.copy = file_copy,
 	.delete = file_delete,
+	.flush = file_flush,
 	.sweep = file_sweep_store,
 };

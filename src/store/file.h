@@ -125,5 +125,6 @@ extern enum dicom_status file_copy(struct store *source, const char *source_key,
 								   struct store *target, const char *target_key, const char *storage_class,
 								   char *etag, struct dicom_error *error);
 extern enum dicom_status file_delete(struct store *store, const char *key, struct dicom_error *error);
+extern enum dicom_status file_flush(struct store *store, struct dicom_error *error);
 
 #endif

@@ -16,34 +16,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../dicom/utf8.h"
+
 #define MAX_LINKS    40  /* followed while one path is resolved, as in the kernel */
 #define MAX_DEPTH    512 /* of directories in one path */
 #define MAX_ATTEMPTS 32  /* while somebody renames directories under us */
 
 /* --- keys and names --- */
-
-/* How many bytes the valid UTF-8 character at `text` has; 0 where there is none. */
-static size_t
-character_length(const unsigned char *text, size_t left)
-{
-	unsigned char c = text[0];
-	size_t length = c < 0x80                ? 1
-					: c >= 0xC2 && c < 0xE0 ? 2
-					: c >= 0xE0 && c < 0xF0 ? 3
-					: c >= 0xF0 && c < 0xF5 ? 4
-											: 0;
-	size_t i;
-
-	if (length == 0 || length > left)
-		return 0;
-	for (i = 1; i < length; i++)
-		if ((text[i] & 0xC0) != 0x80)
-			return 0;
-	if ((c == 0xE0 && text[1] < 0xA0) || (c == 0xED && text[1] >= 0xA0) || (c == 0xF0 && text[1] < 0x90) ||
-		(c == 0xF4 && text[1] >= 0x90))
-		return 0;
-	return length;
-}
 
 /* Is this one of U+EF80 to U+EFFF, which stand for a byte? */
 static bool
@@ -76,7 +55,7 @@ file_append_name(struct dicom_buffer *key, const char *name, size_t length)
 	}
 	while (i < length)
 	{
-		size_t valid = is_escape(text + i, length - i) ? 0 : character_length(text + i, length - i);
+		size_t valid = is_escape(text + i, length - i) ? 0 : utf8_length(text + i, length - i);
 
 		if (valid > 0)
 			dicom_buffer_append(key, name + i, valid);
@@ -400,6 +379,11 @@ file_fail(struct dicom_error *error, const struct file_store *file, const char *
 			break;
 		case ENOMEM:
 			dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
+			break;
+		case ENOSPC:
+		case EDQUOT:
+			dicom_fail(error, DICOM_ERROR_FULL, "cannot %s object: %s", what, strerror(errno));
+			dicom_hint(error, "make room where it is written, or raise the quota");
 			break;
 		default:
 			dicom_fail(error, DICOM_ERROR_IO, "cannot %s object: %s", what, strerror(errno));

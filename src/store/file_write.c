@@ -1,13 +1,13 @@
 /*
  * file_write.c
- *	  Objects are written beside their place, and put there when they are whole and on disk.
+ *	  Objects are written beside their place, and put there when they are whole and, unless that is deferred, on disk.
  *
  * A file being written has a name that listings pass over and no key reaches. rename(2) or link(2) gives it its own: whoever looks sees
  * the old object or the new one. After kill -9 the temporary file stays; it is no object, and a later write into the same directory
  * removes it (file_sweep.c).
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* copy_file_range() */
+#define _GNU_SOURCE /* copy_file_range(), syncfs() */
 #endif
 
 #include "file.h"
@@ -31,7 +31,7 @@ struct file_upload
 	char *key;
 	char *if_match; /* NULL: do not look */
 	bool if_none_match;
-	bool no_sync;
+	bool defers_sync;
 	int directory; /* that the object goes into */
 	int fd;        /* of the temporary file; -1: not open */
 	char temporary[sizeof(FILE_TEMPORARY) + 20];
@@ -116,6 +116,39 @@ open_parent(struct file_store *file, char *path, enum missing missing, const cha
 	return fd;
 }
 
+/* --- flushing --- */
+
+/* What lies in another file system than the location, which may be mounted anywhere below it, is not reached by file_flush(). */
+static bool
+may_defer(const struct file_store *file, int directory)
+{
+	struct stat root;
+	struct stat status;
+
+	return file->store.defers_sync && fstat(file->root, &root) == 0 && fstat(directory, &status) == 0 &&
+		   root.st_dev == status.st_dev;
+}
+
+enum dicom_status
+file_flush(struct store *store, struct dicom_error *error)
+{
+	struct file_store *file = (struct file_store *) store;
+	int root = file_open_path(file, "", O_RDONLY | O_DIRECTORY);
+	int done;
+
+	/* A directory that may be written but not read cannot be opened so: then everything is flushed. */
+	if (root < 0)
+	{
+		sync();
+		return DICOM_OK;
+	}
+	done = syncfs(root);
+	if (done < 0)
+		file_fail(error, file, "", "flush");
+	close(root);
+	return done < 0 ? DICOM_FAILED : DICOM_OK;
+}
+
 /* --- writing --- */
 
 static enum dicom_status
@@ -158,7 +191,6 @@ copy_request(struct file_upload *upload, const struct store_put_request *request
 	upload->key = strdup(request->key);
 	upload->if_match = request->if_match ? strdup(request->if_match) : NULL;
 	upload->if_none_match = request->if_none_match;
-	upload->no_sync = request->no_sync;
 	return upload->key && (upload->if_match || !request->if_match);
 }
 
@@ -167,11 +199,14 @@ begin_upload(struct file_upload *upload, struct dicom_error *error)
 {
 	if (!file_key_to_path(upload->key, upload->path))
 		return fail_key(error, upload->file, upload->key);
-	upload->directory =
-		open_parent(upload->file, upload->path, upload->no_sync ? MISSING_IS_MADE_UNSYNCED : MISSING_IS_MADE,
-					&upload->name);
+	upload->directory = open_parent(
+		upload->file, upload->path,
+		upload->file->store.defers_sync ? MISSING_IS_MADE_UNSYNCED : MISSING_IS_MADE, &upload->name);
 	if (upload->directory >= 0)
+	{
+		upload->defers_sync = may_defer(upload->file, upload->directory);
 		file_sweep(upload->file, upload->directory);
+	}
 	if (upload->directory < 0 || !create_temporary(upload))
 		return fail_upload(upload, "write", error);
 	return DICOM_OK;
@@ -289,12 +324,12 @@ file_upload_finish(struct store_upload *base, char *etag, struct dicom_error *er
 	enum dicom_status status;
 	struct stat written;
 
-	if ((!upload->no_sync && fsync(upload->fd) < 0) || fstat(upload->fd, &written) < 0)
+	if ((!upload->defers_sync && fsync(upload->fd) < 0) || fstat(upload->fd, &written) < 0)
 		return fail_upload(upload, "write", error);
 	status = upload->if_none_match ? place_new(upload, error) : place_over(upload, error);
 	if (status != DICOM_OK)
 		return status;
-	if (!upload->no_sync && fsync(upload->directory) < 0)
+	if (!upload->defers_sync && fsync(upload->directory) < 0)
 		return fail_upload(upload, "write", error);
 	file_format_etag(&written, etag);
 	return DICOM_OK;
@@ -379,7 +414,7 @@ copy_bytes(struct file_store *file, int from, int to, struct dicom_error *error)
 		if (copied < 0 && in_kernel && cannot_copy_in_kernel(errno))
 			in_kernel = false;
 		else if (copied < 0 && errno != EINTR)
-			return dicom_fail(error, DICOM_ERROR_IO, "cannot copy object: %s", strerror(errno));
+			return file_fail(error, file, NULL, "copy");
 		if (file_check_interrupt(file, error) != DICOM_OK)
 			return DICOM_FAILED;
 	}
@@ -480,7 +515,7 @@ file_delete(struct store *store, const char *key, struct dicom_error *error)
 	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
 		(S_ISREG(status.st_mode) || S_ISLNK(status.st_mode)))
 		done = unlinkat(directory, name, 0);
-	if (done == 0)
+	if (done == 0 && !may_defer(file, directory))
 		done = fsync(directory);
 	reason = errno;
 	close(directory);

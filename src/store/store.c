@@ -310,6 +310,18 @@ store_open_descriptor(struct store *store, const char *key, int *descriptor, str
 
 /* --- writing --- */
 
+void
+store_defer_sync(struct store *store)
+{
+	store->defers_sync = true;
+}
+
+enum dicom_status
+store_flush(struct store *store, struct dicom_error *error)
+{
+	return store->defers_sync && store->kind->flush ? store->kind->flush(store, error) : DICOM_OK;
+}
+
 static struct store_put_request
 with_part_size(const struct store_put_request *request)
 {

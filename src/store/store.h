@@ -196,6 +196,14 @@ extern enum dicom_status store_open_descriptor(struct store *store, const char *
 
 /* --- writing; all of these wait --- */
 
+/*
+ * What a call below has written, copied or deleted is there to stay when it returns. In a directory that costs two or three waits for the disk
+ * an object. After store_defer_sync() it is there for everybody to see, but a failure of power may undo it, or leave a file short, until
+ * store_flush() has returned: to be called before anything is committed that relies on it. Nothing changes for s3, nor where it fails.
+ */
+extern void store_defer_sync(struct store *store);
+extern enum dicom_status store_flush(struct store *store, struct dicom_error *error);
+
 struct store_put_request
 {
 	const char *key;
@@ -204,8 +212,6 @@ struct store_put_request
 	bool if_none_match;        /* fail with EXISTS where the key is taken */
 	const char *if_match;      /* fail with CHANGED where the object has another etag; NULL: do not look */
 	size_t part_size;          /* 0: 8 MiB; a longer object goes up in parts, on s3 of at least 5 MiB */
-	bool
-		no_sync; /* a file need not be on disk when the call returns: whole or not at all, unless power fails */
 };
 
 /* Writes an object in one call. etag (128 bytes) may be NULL. The object is visible whole or not at all. */

@@ -86,6 +86,9 @@ struct store_kind
 	enum dicom_status (*restore)(struct store *store, const char *key, int days, const char *tier,
 								 struct dicom_error *error);
 
+	/* Of what was deferred (store->defers_sync); NULL: nothing ever is. */
+	enum dicom_status (*flush)(struct store *store, struct dicom_error *error);
+
 	/* NULL: there is nothing to sweep. */
 	enum dicom_status (*sweep)(struct store *store, const char *prefix, int64_t before, uint64_t *removed,
 							   struct dicom_error *error);
@@ -112,6 +115,7 @@ struct store
 	struct store_link *uploads;
 	struct store_link *changes;
 	struct store_read *last_read; /* of store_read(): owns the strings that it handed out */
+	bool defers_sync;             /* store_defer_sync() */
 };
 
 struct store_list

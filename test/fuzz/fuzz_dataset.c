@@ -9,13 +9,7 @@
 
 #include "dicom/dictionary.h"
 #include "dicom/path.h"
-
-#define REQUIRE(condition) \
-	do                     \
-	{                      \
-		if (!(condition))  \
-			abort();       \
-	} while (0)
+#include "require.h"
 
 /* Makes the compiler really read every byte of a value. */
 static volatile uint8_t touched;

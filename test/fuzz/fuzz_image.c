@@ -14,13 +14,7 @@
 #include "image/codec.h"
 #include "image/jpeg_header.h"
 #include "../image/memory_source.h"
-
-#define REQUIRE(condition) \
-	do                     \
-	{                      \
-		if (!(condition))  \
-			abort();       \
-	} while (0)
+#include "require.h"
 
 /* Frames of one file that are read. */
 #define MOST_FRAMES 6

@@ -11,16 +11,10 @@
 #include <string.h>
 
 #include "image/picture_internal.h"
+#include "require.h"
 
 #define CHOICES 14
 #define MOST    40 /* columns and rows of a frame */
-
-#define REQUIRE(condition) \
-	do                     \
-	{                      \
-		if (!(condition))  \
-			abort();       \
-	} while (0)
 
 /* As image_selection, which stands beside the decoders: all of it. */
 static const struct dicom_selection selection = {.everything = true, .max_value = 1 << 18};

@@ -45,24 +45,6 @@ make_words(struct made_picture *made, uint32_t tag, const char *vr, const uint16
 		make_number(&made->made, words[i], 2);
 }
 
-/* Reads what was put together with the selection that programs use. */
-static inline void
-make_image_done(struct made *made)
-{
-	struct dicom_buffer file = {0};
-	struct dicom_error error;
-	uint8_t *room;
-
-	make_file(made, &file);
-	dicom_window_init(&made->window, file.length);
-	room = dicom_window_reserve(&made->window, 0, file.length);
-	memcpy(room, file.data, file.length);
-	dicom_window_commit(&made->window, 0, file.length);
-	CHECK(dicom_dataset_open(&made->dataset, &made->window, &image_selection, &error) == DICOM_OK);
-	CHECK(dicom_dataset_read(&made->dataset, &error) == DICOM_OK);
-	dicom_buffer_free(&file);
-}
-
 /* The data set is read, and so are its rules; the samples are copied. */
 static inline void
 make_picture(struct made_picture *made, const void *samples, uint32_t columns, uint32_t rows,
@@ -87,7 +69,7 @@ make_picture(struct made_picture *made, const void *samples, uint32_t columns, u
 	made->pixels.frame_count = 1;
 	if (made->made.bytes.length == 0)
 		MAKE_TEXT(&made->made, 0x00280004, "CS", "MADE");
-	make_image_done(&made->made);
+	make_read(&made->made, &image_selection);
 	CHECK(picture_rules_open(&made->made.dataset, &made->pixels, &made->rules, &made->error) == DICOM_OK);
 }
 

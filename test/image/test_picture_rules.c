@@ -361,7 +361,7 @@ check_segments(uint32_t bits, uint32_t count, const void *data, uint32_t length,
 	make_words(&words, 0x00281101, "US", descriptor, 3);
 	make_bytes(&words.made, 0x00281221, "OW", data, length);
 	made = words.made;
-	make_image_done(&made);
+	make_read(&made, &image_selection);
 	is_read = lut_read_segmented(&made.dataset, dicom_dataset_find(&made.dataset, 0x00281101),
 								 dicom_dataset_find(&made.dataset, 0x00281221), false, &lut);
 	unit_check(is_read == (want_count > 0) && lut.count == want_count, "the table's length", __FILE__, line);

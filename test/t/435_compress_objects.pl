@@ -151,11 +151,11 @@ for my $case (
 is($cluster->query(program("print '$line', qq{\\n}; print '$line' =~ s/\"frame\".*/\"error\": \"cannot\", \"error_code\": \"malformed\"}/sr =~ s/000001/000002/r, qq{\\n}; exit 1") . $two),
 	"000001.dcm|1||\n000002.dcm||22P03|cannot", 'what makes sense is');
 is($cluster->query(program("print '$line', qq{\\n}; exit 0") . $two),
-	"000001.dcm||38000|dicompress ended with status 0 before it was done\n000002.dcm||38000|dicompress ended with status 0 before it was done",
+	"000001.dcm||58000|dicompress ended with status 0 before it was done\n000002.dcm||58000|dicompress ended with status 0 before it was done",
 	'where it ends before all is said, nothing of what it said counts: of an object with frames, some may be missing');
 is($cluster->query(program("print '$line', qq{\\n}; kill 9, \$\$") . $two),
-	"000001.dcm||38000|dicompress was killed by signal 9 before it was done\n000002.dcm||38000|dicompress was killed by signal 9 before it was done", 'where it is killed likewise');
-is($cluster->query(program('kill 11, $$') . $two) =~ s/\n.*//sr, '000001.dcm||38000|dicompress was killed by signal 11 before it was done', 'before it has said anything, too');
+	"000001.dcm||58000|dicompress was killed by signal 9 before it was done\n000002.dcm||58000|dicompress was killed by signal 9 before it was done", 'where it is killed likewise');
+is($cluster->query(program('kill 11, $$') . $two) =~ s/\n.*//sr, '000001.dcm||58000|dicompress was killed by signal 11 before it was done', 'before it has said anything, too');
 is($cluster->query(program("close STDIN; print STDERR 'x' x 1000000; print '$line', qq{\\n}, '$line' =~ s/000001/000002/r, qq{\\n};") . $two), "000001.dcm|1||\n000002.dcm|1||", 'one that reads nothing and complains much does not hang');
 
 # --- Gone with whoever started it

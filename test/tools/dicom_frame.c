@@ -23,9 +23,7 @@
 
 #include <openssl/evp.h>
 
-#include "image/image.h"
-
-#define PIECE 65536
+#include "file_source.h"
 
 struct options
 {
@@ -38,46 +36,6 @@ struct options
 static const char *const photometric_names[IMAGE_PHOTOMETRIC_COUNT] = {
 	"MONOCHROME1",     "MONOCHROME2",     "PALETTE COLOR", "RGB",     "YBR_FULL", "YBR_FULL_422",
 	"YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT",       "YBR_RCT", "XYB"};
-
-static enum dicom_status
-read_at(void *arg, uint64_t offset, size_t length, uint8_t *bytes, struct dicom_error *error)
-{
-	int file = *(int *) arg;
-
-	while (length > 0)
-	{
-		ssize_t got = pread(file, bytes, length, (off_t) offset);
-
-		if (got <= 0)
-			return dicom_fail(error, DICOM_ERROR_IO, "cannot read: %s", strerror(errno));
-		bytes += got;
-		offset += (uint64_t) got;
-		length -= (size_t) got;
-	}
-	return DICOM_OK;
-}
-
-static enum dicom_status
-read_dataset(const struct image_source *source, struct dicom_window *window, struct dicom_dataset *dataset,
-			 struct dicom_error *error)
-{
-	enum dicom_status status = dicom_dataset_open(dataset, window, &image_selection, error);
-
-	while (status == DICOM_OK && (status = dicom_dataset_read(dataset, error)) == DICOM_NEED)
-	{
-		uint64_t offset = dataset->need_offset;
-		size_t length = dataset->need_length < PIECE ? PIECE : dataset->need_length;
-		uint8_t *room;
-
-		if (length > source->size - offset)
-			length = (size_t) (source->size - offset);
-		room = dicom_window_reserve(window, offset, length);
-		status = room ? source->read(source->arg, offset, length, room, error) : DICOM_FAILED;
-		if (status == DICOM_OK)
-			dicom_window_commit(window, offset, length);
-	}
-	return status;
-}
 
 static void
 print_error(const struct options *options, const struct dicom_error *error)

@@ -20,9 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file_source.h"
 #include "image/picture.h"
-
-#define PIECE 65536
 
 struct job
 {
@@ -39,45 +38,6 @@ struct job
 	struct image_frames *frames;
 	struct dicom_error error;
 };
-
-static enum dicom_status
-read_at(void *arg, uint64_t offset, size_t length, uint8_t *bytes, struct dicom_error *error)
-{
-	int file = *(int *) arg;
-
-	while (length > 0)
-	{
-		ssize_t got = pread(file, bytes, length, (off_t) offset);
-
-		if (got <= 0)
-			return dicom_fail(error, DICOM_ERROR_IO, "cannot read: %s", strerror(errno));
-		bytes += got;
-		offset += (uint64_t) got;
-		length -= (size_t) got;
-	}
-	return DICOM_OK;
-}
-
-static enum dicom_status
-read_dataset(struct job *job)
-{
-	enum dicom_status status = dicom_dataset_open(&job->dataset, &job->window, &image_selection, &job->error);
-
-	while (status == DICOM_OK && (status = dicom_dataset_read(&job->dataset, &job->error)) == DICOM_NEED)
-	{
-		uint64_t offset = job->dataset.need_offset;
-		size_t length = job->dataset.need_length < PIECE ? PIECE : job->dataset.need_length;
-		uint8_t *room;
-
-		if (length > job->source.size - offset)
-			length = (size_t) (job->source.size - offset);
-		room = dicom_window_reserve(&job->window, offset, length);
-		status = room ? read_at(job->source.arg, offset, length, room, &job->error) : DICOM_FAILED;
-		if (status == DICOM_OK)
-			dicom_window_commit(&job->window, offset, length);
-	}
-	return status;
-}
 
 static void
 write_rows(struct picture *picture)
@@ -153,7 +113,7 @@ static enum dicom_status
 read_file(struct job *job)
 {
 	dicom_window_init(&job->window, job->source.size);
-	if (read_dataset(job) != DICOM_OK ||
+	if (read_dataset(&job->source, &job->window, &job->dataset, &job->error) != DICOM_OK ||
 		image_pixels_read(&job->dataset, &job->pixels, &job->error) != DICOM_OK ||
 		picture_rules_open(&job->dataset, &job->pixels, &job->rules, &job->error) != DICOM_OK ||
 		image_frames_open(&job->pixels, &job->source, &job->frames, &job->error) != DICOM_OK)

@@ -114,11 +114,10 @@ make_file(struct made *made, struct dicom_buffer *file)
 	dicom_buffer_free(&meta.bytes);
 }
 
-/* Reads what was put together; everything is kept. */
+/* Reads what was put together. */
 static inline void
-make_done(struct made *made)
+make_read(struct made *made, const struct dicom_selection *selection)
 {
-	static const struct dicom_selection everything = {.everything = true};
 	struct dicom_buffer file = {0};
 	struct dicom_error error;
 	uint8_t *room;
@@ -128,9 +127,18 @@ make_done(struct made *made)
 	room = dicom_window_reserve(&made->window, 0, file.length);
 	memcpy(room, file.data, file.length);
 	dicom_window_commit(&made->window, 0, file.length);
-	CHECK(dicom_dataset_open(&made->dataset, &made->window, &everything, &error) == DICOM_OK);
+	CHECK(dicom_dataset_open(&made->dataset, &made->window, selection, &error) == DICOM_OK);
 	CHECK(dicom_dataset_read(&made->dataset, &error) == DICOM_OK);
 	dicom_buffer_free(&file);
+}
+
+/* The same; everything is kept. */
+static inline void
+make_done(struct made *made)
+{
+	static const struct dicom_selection everything = {.everything = true};
+
+	make_read(made, &everything);
 }
 
 static inline void

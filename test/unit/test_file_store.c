@@ -453,7 +453,7 @@ UNIT_TEST(file_store_if_match)
 /* A descriptor is of the object and of nothing outside; what is written unsynced is as whole, and its directories are made. */
 UNIT_TEST(file_store_descriptor)
 {
-	struct store_put_request request = {.key = "a/b/k", .no_sync = true};
+	struct store_put_request request = {.key = "a/b/k"};
 	struct store_object object;
 	struct dicom_error error;
 	struct place place;
@@ -462,7 +462,9 @@ UNIT_TEST(file_store_descriptor)
 	int fd = -1;
 
 	open_place(&place);
+	store_defer_sync(place.store);
 	CHECK(store_put(place.store, &request, "first", 5, etag, &error) == DICOM_OK);
+	CHECK(store_flush(place.store, &error) == DICOM_OK);
 	CHECK(store_open_descriptor(place.store, "a/b/k", &fd, &object, &error) == DICOM_OK);
 	CHECK(object.size == 5 && strcmp(object.etag, etag) == 0 && strcmp(object.key, "a/b/k") == 0);
 	CHECK(read(fd, bytes, sizeof(bytes)) == 5 && strcmp(bytes, "first") == 0);
