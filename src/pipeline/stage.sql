@@ -17,6 +17,11 @@ RETURNS TABLE (day date, key text, etag text, size bigint, state text, error_cod
 AS 'MODULE_PATHNAME', 'dicom_objects_of_days' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 1000;
 COMMENT ON FUNCTION dicom.objects_of_days(text, date[]) IS 'the objects of these days, as the catalog has them; needs USAGE on the server';
 
+CREATE FUNCTION dicom.failed_objects(server text)
+RETURNS TABLE (day date, key text, error_code text, error text, next_attempt timestamptz)
+AS 'MODULE_PATHNAME', 'dicom_failed_objects' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 100;
+COMMENT ON FUNCTION dicom.failed_objects(text) IS 'the objects that the last syncs could not have, though they are there; needs USAGE on the server';
+
 CREATE FUNCTION dicom.forget_objects(server text, days date[])
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'dicom_forget_objects' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
@@ -546,7 +551,7 @@ WHERE f.pipeline = resolve_failures.pipeline AND f.step = resolve_failures.step 
 $$;
 COMMENT ON FUNCTION dicom.resolve_failures(text, text, date[], text[]) IS 'says of the objects of days that they fail no longer, but for some';
 
-/* Each object of the days has given an image, or is among these. */
+/* Each object of the days has given an image, or is among these, or among those that the sync could not have. */
 CREATE FUNCTION dicom.account_for_objects(pipeline dicom.pipeline, epoch integer, days date[])
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -563,13 +568,13 @@ BEGIN
 	EXECUTE format($f$
 		WITH bad AS (
 			SELECT o.key AS object_key, o.day,
-				CASE WHEN f.filename IS NOT NULL THEN 'incomplete' WHEN o.state = 'failed' AND o.error_code NOT LIKE '22%%' THEN 'unreachable' ELSE 'unreadable' END AS reason,
+				CASE WHEN f.filename IS NOT NULL THEN 'incomplete' ELSE 'unreadable' END AS reason,
 				CASE WHEN f.filename IS NOT NULL THEN '22004' ELSE coalesce(o.error_code, '22P03') END AS error_code,
 				CASE WHEN f.filename IS NOT NULL THEN 'there is no SOPInstanceUID' ELSE coalesce(o.error, 'there is no data set') END AS message
 			FROM pg_temp.dicom_objects o
 			LEFT JOIN pg_temp.%1$I f ON f.filename = o.key
 			LEFT JOIN pg_temp.%2$I n ON n.source_key = o.key
-			WHERE n.source_key IS NULL
+			WHERE n.source_key IS NULL AND o.state <> 'failed'
 			UNION ALL
 			SELECT o.source_key, o.source_day,
 				CASE WHEN ROW(%3$s)::record *<> ROW(%4$s)::record OR o.source_size <> n.source_size
