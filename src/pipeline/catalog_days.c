@@ -19,6 +19,7 @@
 
 SQL_FUNCTION(dicom_catalog_days);
 SQL_FUNCTION(dicom_day_sizes);
+SQL_FUNCTION(dicom_failed_objects);
 SQL_FUNCTION(dicom_forget_objects);
 SQL_FUNCTION(dicom_objects_of_days);
 SQL_FUNCTION(dicom_retry_copies);
@@ -56,6 +57,10 @@ static const char sizes_statement[] =
 static const char objects_statement[] =
 	"SELECT o.study_date, o.key, o.etag, o.size, o.state, o.error_code, o.error"
 	" FROM dicom.object o WHERE o.server = $1 AND o.study_date = ANY ($2)";
+
+static const char failed_statement[] =
+	"SELECT o.study_date, o.key, o.error_code, o.error, o.next_attempt"
+	" FROM dicom.object o WHERE o.server = $1 AND o.state = 'failed'";
 
 /* What cannot be read is not forgotten: the catalog is all that is to be had of it. */
 static const char forget_statement[] =
@@ -162,4 +167,10 @@ Datum
 dicom_objects_of_days(PG_FUNCTION_ARGS)
 {
 	return execute_query(fcinfo, objects_statement, 2);
+}
+
+Datum
+dicom_failed_objects(PG_FUNCTION_ARGS)
+{
+	return execute_query(fcinfo, failed_statement, 1);
 }

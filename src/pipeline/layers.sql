@@ -189,6 +189,30 @@ END
 $$;
 COMMENT ON FUNCTION dicom.days_of_layer(text, text, integer) IS 'the days of the rows of a layer';
 
+/* A member of the owner may make layers too. */
+CREATE FUNCTION dicom.give_to_owner(pipeline dicom.pipeline, layer dicom.layer)
+RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	relation regclass;
+BEGIN
+	FOR relation IN
+		SELECT c.oid
+		FROM pg_class c
+		WHERE c.relowner <> pipeline.owner AND c.oid IN (
+			SELECT t.relid FROM pg_partition_tree(format('%I.%I', layer.storage_schema, layer.storage_table)::regclass) t
+			UNION ALL
+			VALUES (format('%I.%I', layer.storage_schema, layer.storage_table)::regclass), (format('%I.%I', layer.storage_schema, layer.query_view)::regclass),
+				(layer.name::regclass))
+	LOOP
+		EXECUTE format('ALTER TABLE %s OWNER TO %s', relation, pipeline.owner);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION dicom.give_to_owner(dicom.pipeline, dicom.layer) IS 'makes the tables and views of a layer those of the owner of its pipeline, with whose rights it is refreshed';
+
 CREATE FUNCTION dicom.make_layer(name text, query text, key text[], day_column text, comment text, path text)
 RETURNS text
 LANGUAGE plpgsql VOLATILE
@@ -208,6 +232,7 @@ DECLARE
 	kind text;
 	gives text;
 	wanted record;
+	is_new boolean := false;
 BEGIN
 	IF cardinality(parts) <> 2 THEN
 		RAISE EXCEPTION 'a layer needs a schema and a name' USING ERRCODE = 'invalid_name', HINT = 'For instance dicom_processed.daily_counts.';
@@ -240,6 +265,7 @@ BEGIN
 		END IF;
 		IF to_regnamespace(quote_ident(private)) IS NULL THEN
 			EXECUTE format('CREATE SCHEMA %I', private);
+			is_new := true;
 		END IF;
 		/* Names in the query mean what they mean to whoever gave it. */
 		PERFORM set_config('search_path', path, true);
@@ -290,6 +316,10 @@ BEGIN
 		CASE WHEN kind = 'table' THEN view END, key, day_column, query);
 	PERFORM dicom.refresh_lineage(p.name);
 	IF kind = 'table' THEN
+		IF is_new THEN
+			EXECUTE format('ALTER SCHEMA %I OWNER TO %s', private, p.owner);
+		END IF;
+		PERFORM dicom.give_to_owner(p, l) FROM dicom.layer l WHERE l.pipeline = p.name AND l.name = name;
 		PERFORM dicom.mark_days(p.name, name, e.epoch, dicom.days_of_layer(p.name, gives, e.epoch))
 		FROM unnest(ARRAY[p.epoch, p.next_epoch]) e (epoch)
 		WHERE e.epoch IS NOT NULL;

@@ -310,10 +310,25 @@ AS $$
 DECLARE
 	p dicom.pipeline := (dicom.run_of(run)).p;
 	done record;
+	failures jsonb;
+	keys text[];
 BEGIN
 	SELECT * INTO done FROM dicom.sync(p.raw, wait => true);
 	PERFORM dicom.note_progress(run, total => done.listed, done => done.listed, failed => done.failed, inserted => done.new, updated => done.changed,
 		deleted => done.vanished, bytes => done.bytes, requests => done.requests);
+	/* What cannot be had makes no day stale. It is noted where it has failed since it was last noted. */
+	SELECT jsonb_agg(jsonb_build_object('object_key', o.key, 'day', o.day, 'reason', 'unreachable', 'error_code', o.error_code, 'message', o.error, 'next_attempt', o.next_attempt))
+		FILTER (WHERE NOT EXISTS (SELECT FROM dicom.failure f WHERE f.pipeline = p.name AND f.step = 'sync' AND f.object_key = o.key AND f.resolved_at IS NULL
+			AND f.next_attempt = o.next_attempt)),
+		coalesce(array_agg(o.key), '{}')
+	INTO failures, keys
+	FROM dicom.failed_objects(p.raw) o;
+	IF failures IS NOT NULL THEN
+		PERFORM dicom.note_failures(p.name, 'sync', failures);
+	END IF;
+	UPDATE dicom.failure f
+	SET resolved_at = clock_timestamp(), next_attempt = NULL
+	WHERE f.pipeline = p.name AND f.step = 'sync' AND f.resolved_at IS NULL AND f.object_key <> ALL (keys);
 	RETURN false;
 END
 $$;

@@ -17,6 +17,11 @@ RETURNS TABLE (day date, key text, etag text, size bigint, state text, error_cod
 AS 'MODULE_PATHNAME', 'dicom_objects_of_days' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 1000;
 COMMENT ON FUNCTION dicom.objects_of_days(text, date[]) IS 'the objects of these days, as the catalog has them; needs USAGE on the server';
 
+CREATE FUNCTION dicom.failed_objects(server text)
+RETURNS TABLE (day date, key text, error_code text, error text, next_attempt timestamptz)
+AS 'MODULE_PATHNAME', 'dicom_failed_objects' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE ROWS 100;
+COMMENT ON FUNCTION dicom.failed_objects(text) IS 'the objects that the last syncs could not have, though they are there; needs USAGE on the server';
+
 CREATE FUNCTION dicom.forget_objects(server text, days date[])
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'dicom_forget_objects' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
@@ -490,6 +495,14 @@ BEGIN
 		INSERT INTO pg_temp.dicom_changes (entity, action, row_key, old_day, new_day)
 		SELECT $1, 'day', n.%I, n.change_day, CASE WHEN n.change_action <> 'deleted' THEN n.deid_day END FROM taken n$f$, diff, row_key)
 	USING entity;
+	/* A day that was asked for is computed anew, also what its files say no otherwise than before. */
+	EXECUTE format($f$
+		INSERT INTO pg_temp.dicom_changes (entity, action, row_key)
+		SELECT DISTINCT $1, 'day', t.%1$I
+		FROM dicom.layer_day d
+		JOIN %2$I.%3$I t ON t.source_day = d.day AND t.deid_epoch = d.epoch
+		WHERE d.pipeline = $2 AND d.layer = $3 AND d.epoch = $4 AND d.day = ANY ($5) AND d.forced$f$, row_key, pipeline.stage_schema || '_private', entity || '_of_day')
+	USING entity, pipeline.name, quote_ident(pipeline.stage_schema), epoch, days;
 	PERFORM dicom.diff_seen(pipeline, epoch, entity, row_key);
 	PERFORM dicom.apply_diff(format('%I.%I', pipeline.stage_schema || '_private', entity)::regclass, diff, ARRAY[row_key], false);
 	EXECUTE format($f$
@@ -538,7 +551,7 @@ WHERE f.pipeline = resolve_failures.pipeline AND f.step = resolve_failures.step 
 $$;
 COMMENT ON FUNCTION dicom.resolve_failures(text, text, date[], text[]) IS 'says of the objects of days that they fail no longer, but for some';
 
-/* Each object of the days has given an image, or is among these. */
+/* Each object of the days has given an image, or is among these, or among those that the sync could not have. */
 CREATE FUNCTION dicom.account_for_objects(pipeline dicom.pipeline, epoch integer, days date[])
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE
@@ -555,13 +568,13 @@ BEGIN
 	EXECUTE format($f$
 		WITH bad AS (
 			SELECT o.key AS object_key, o.day,
-				CASE WHEN f.filename IS NOT NULL THEN 'incomplete' WHEN o.state = 'failed' AND o.error_code NOT LIKE '22%%' THEN 'unreachable' ELSE 'unreadable' END AS reason,
+				CASE WHEN f.filename IS NOT NULL THEN 'incomplete' ELSE 'unreadable' END AS reason,
 				CASE WHEN f.filename IS NOT NULL THEN '22004' ELSE coalesce(o.error_code, '22P03') END AS error_code,
 				CASE WHEN f.filename IS NOT NULL THEN 'there is no SOPInstanceUID' ELSE coalesce(o.error, 'there is no data set') END AS message
 			FROM pg_temp.dicom_objects o
 			LEFT JOIN pg_temp.%1$I f ON f.filename = o.key
 			LEFT JOIN pg_temp.%2$I n ON n.source_key = o.key
-			WHERE n.source_key IS NULL
+			WHERE n.source_key IS NULL AND o.state <> 'failed'
 			UNION ALL
 			SELECT o.source_key, o.source_day,
 				CASE WHEN ROW(%3$s)::record *<> ROW(%4$s)::record OR o.source_size <> n.source_size

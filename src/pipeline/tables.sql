@@ -174,6 +174,16 @@ END
 $$;
 COMMENT ON FUNCTION dicom.create_raw_tables(dicom.pipeline) IS 'the foreign tables of a pipeline: those of the raw schema, where they are missing, and one of its own';
 
+/* A view is read with the rights of its owner, but a policy of dicom.pipeline asks who reads: this function answers to everybody. */
+CREATE FUNCTION dicom.visible_epoch(pipeline text)
+RETURNS integer
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT p.epoch FROM dicom.pipeline p WHERE p.name = visible_epoch.pipeline
+$$;
+COMMENT ON FUNCTION dicom.visible_epoch(text) IS 'the epoch of the rows that readers of a pipeline see';
+
 CREATE FUNCTION dicom.create_storage(schema text, tab text, columns text, row_key text[], partition_by text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE
@@ -220,6 +230,8 @@ BEGIN
 		behind := CASE WHEN first = '-infinity' THEN '4713-02-01 BC'::date WHEN partition_by = 'month' THEN (first + interval '1 month')::date ELSE first + 1 END;
 		EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE, CHECK (deid_day >= %L AND deid_day < %L))',
 			schema, part, parent, first, behind);
+		/* Whoever runs the pipeline, its tables are its owner's. */
+		EXECUTE format('ALTER TABLE %I.%I OWNER TO %s', schema, part, (SELECT c.relowner::regrole FROM pg_class c WHERE c.oid = parent));
 		IF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = parent AND a.attname = 'study_date' AND a.atttypid = 'date'::regtype) THEN
 			EXECUTE CASE WHEN first = '-infinity' THEN format('ALTER TABLE %I.%I ADD CHECK (study_date IS NULL)', schema, part)
 				ELSE format('ALTER TABLE %I.%I ADD CHECK (study_date >= %L AND study_date < %L)', schema, part, first, behind) END;
@@ -335,7 +347,7 @@ BEGIN
 		RAISE EXCEPTION 'relation %.% exists already', quote_ident(schema), quote_ident(name)
 			USING ERRCODE = 'duplicate_table', HINT = 'Choose another name, or other schemas with stage_schema and processed_schema.';
 	END IF;
-	EXECUTE format('CREATE VIEW %I.%I AS SELECT %s FROM %I.%I WHERE deid_epoch = (SELECT p.epoch FROM dicom.pipeline p WHERE p.name = %L)',
+	EXECUTE format('CREATE VIEW %I.%I AS SELECT %s FROM %I.%I WHERE deid_epoch = (SELECT dicom.visible_epoch(%L))',
 		schema, name, columns, storage_schema, storage_table, pipeline.name);
 	EXECUTE format('COMMENT ON VIEW %I.%I IS %L', schema, name, comment);
 	FOR described IN
@@ -468,7 +480,7 @@ BEGIN
 		WITH RECURSIVE patient AS MATERIALIZED (
 			SELECT patient_key, own_id, other_ids, first_seen, last_seen
 			FROM %2$I.patients
-			WHERE deid_epoch = (SELECT p.epoch FROM dicom.pipeline p WHERE p.name = %3$L)
+			WHERE deid_epoch = (SELECT dicom.visible_epoch(%3$L))
 		),
 		known AS MATERIALIZED (
 			SELECT p.patient_key, p.own_id AS id, false AS is_other FROM patient p WHERE p.own_id IS NOT NULL
