@@ -10,7 +10,7 @@ use Digest::SHA qw(sha256_hex);
 use Exporter 'import';
 use File::Find qw(find);
 
-our @EXPORT = qw(key_file key_conf write_image stage_files pipeline_state run_pipeline open_failures);
+our @EXPORT = qw(key_file key_conf write_image stage_files pipeline_state run_pipeline open_failures difference);
 
 my $uid = '1.2.826.0.1.3680043.9.7777';
 
@@ -104,6 +104,16 @@ sub pipeline_state
 	push @parts, map { "not fresh: $_" } split /\n/, $cluster->query(
 		"SELECT layer, day, state, error FROM dicom.days WHERE pipeline = '$name' AND state <> 'fresh' ORDER BY 1, 2");
 	return join '', map { "$_\n" } @parts;
+}
+
+# Lines that only one of two texts has; those that are missing and those that are too many.
+sub difference
+{
+	my ($wanted, $found) = @_;
+	my %wanted = map { $_ => 1 } split /\n/, $wanted;
+	my %found  = map { $_ => 1 } split /\n/, $found;
+
+	return join "\n", (map { "- $_" } grep { !$found{$_} } sort keys %wanted), (map { "+ $_" } grep { !$wanted{$_} } sort keys %found);
 }
 
 # Runs it; dies where it says anything.

@@ -119,13 +119,4 @@ ok($pictures eq $right, 'every picture is the same, and there is none besides') 
 is($cluster->query('SELECT count(*) FROM (SELECT key FROM dicom.copied GROUP BY source, target, key HAVING count(*) > 1) d'), 0, 'nothing is noted twice');
 unlike($cluster->server_log, qr/terminated by signal (?!9\b)|PANIC|TRAP/, 'no process died by itself');
 
-sub difference
-{
-	my ($wanted, $found) = @_;
-	my %wanted = map { $_ => 1 } split /\n/, $wanted;
-	my %found  = map { $_ => 1 } split /\n/, $found;
-
-	return join "\n", (map { "- $_" } grep { !$found{$_} } sort keys %wanted), (map { "+ $_" } grep { !$wanted{$_} } sort keys %found);
-}
-
 done_testing();
