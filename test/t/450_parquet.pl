@@ -5,13 +5,11 @@ use strict;
 use warnings;
 
 use DicomTest;
-use File::Copy qw(copy);
 use Test::More;
 
 my $engines = work() . '/engines';
 my ($out, $err, $code) = run_command('bash', top() . '/test/parquet/engines.sh', $engines);
 plan skip_all => "the engines cannot be had from npm's registry: $err" if $code;
-copy(top() . "/test/parquet/$_", "$engines/$_") for qw(compare.mjs duckdb.mjs);
 
 my $cluster = cluster(conf => "timezone = 'UTC'\n");
 my $dir     = work_dir();

@@ -4,7 +4,6 @@ use strict;
 use warnings;
 
 use DicomTest;
-use File::Copy qw(copy);
 use JSON::PP;
 use PipelineTest;
 use Test::More;
@@ -18,7 +17,6 @@ my $kills = $ENV{DICOM_TEST_KILLS} // 20;
 my $engines = DicomTest::work() . '/engines';
 my ($engine_out, $engine_err, $no_engine) = run_command('bash', top() . '/test/parquet/engines.sh', $engines);
 diag("DuckDB cannot be had: $engine_err") if $no_engine;
-copy(top() . "/test/parquet/$_", "$engines/$_") for $no_engine ? () : qw(duckdb.mjs watch.mjs);
 
 # The reader of S3 is a database of its own: a kill ends every session of the other one.
 my $cluster = cluster(conf => key_conf());
