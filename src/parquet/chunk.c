@@ -15,9 +15,9 @@ chunk_begin(struct chunk *chunk)
 {
 	chunk->physical = physical_type_of(chunk->column);
 	chunk->level_count = chunk->plain_length = 0;
-	dicom_buffer_reset(&chunk->dictionary_page);
-	dicom_buffer_reset(&chunk->pages);
-	dicom_buffer_reset(&chunk->bloom);
+	dicom_buffer_free(&chunk->dictionary_page);
+	dicom_buffer_free(&chunk->pages);
+	dicom_buffer_free(&chunk->bloom);
 	chunk->page_count = 0;
 	chunk->value_count = chunk->uncompressed = 0;
 	memset(&chunk->total, 0, sizeof(chunk->total));

@@ -88,7 +88,8 @@ struct chunk_place
 	uint64_t offset_index_length;
 };
 
-extern void chunk_begin(struct chunk *chunk); /* a new row group */
+/* Begins a new row group. What was made of the last one is freed, the memory for values kept. */
+extern void chunk_begin(struct chunk *chunk);
 
 /* Adds a row to the chunks of all columns: how many bytes it takes. 0: memory is out, or the value of column *refused is too long. */
 extern uint64_t chunk_put_row(struct chunk *chunks, int count, const struct parquet_value *values,

@@ -15,6 +15,7 @@
 #define PAGE_BYTES       ((size_t) 1 << 20)
 #define DICTIONARY_TRIAL 2048               /* values after which it is seen whether they repeat */
 #define ASK_BYTES        ((size_t) 1 << 20) /* between two looks whether to stop */
+#define MOST_AT_ONCE     ((size_t) 64 << 20)
 
 /* A page's share of what was gathered. */
 struct share
@@ -308,6 +309,10 @@ put_data_pages(struct chunk *chunk, struct chunk_encoder *encoder, bool uses_dic
 {
 	struct share share = {.levels = chunk->levels, .plain = chunk->plain};
 
+	/* At once, because what grows bit by bit leaves holes behind. */
+	if (!dicom_buffer_reserve(&chunk->pages,
+							  chunk->plain_length < MOST_AT_ONCE ? chunk->plain_length : MOST_AT_ONCE))
+		return false;
 	if (uses_dictionary)
 		share.indices = encoder->indices;
 	while (share.levels < chunk->levels + chunk->level_count)

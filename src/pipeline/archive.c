@@ -20,7 +20,8 @@
 #include "../pg/result_rows.h"
 #include "../server/server.h"
 
-#define ETAG_ROOM 128
+#define ETAG_ROOM     128
+#define MOVES_AT_ONCE 64
 
 SQL_FUNCTION(dicom_archivable);
 SQL_FUNCTION(dicom_restore_objects);
@@ -47,6 +48,7 @@ struct moved
 	char *known_etag; /* of the catalog; empty: it knows none */
 	Datum day;
 	bool no_day;
+	struct store_change *change; /* under way */
 	bool failed;
 	struct dicom_error error;
 	char etag[ETAG_ROOM];
@@ -127,33 +129,74 @@ tell_catalog(Oid server, const struct moved *objects, int count, const char *sto
 
 /* --- moving --- */
 
-/* Whatever was put there between the copy and the question has another etag; the next sync finds it. */
-static void
-move_object(struct store *store, struct moved *object, const char *storage_class)
+/* Where the store does not copy in one request, or does not say when it did. Whatever was put there meanwhile has another etag. */
+static enum dicom_status
+move_long(struct store *store, struct moved *object, const char *storage_class)
 {
 	const char *key = text_to_utf8(object->key);
-	const char *known = text_to_utf8(object->known_etag);
 	struct store_object now;
 
+	if (store_copy(store, key, text_to_utf8(object->known_etag), store, key, storage_class, object->etag,
+				   &object->error) != DICOM_OK ||
+		store_head(store, key, &now, &object->error) != DICOM_OK)
+		return DICOM_FAILED;
+	object->last_modified = now.last_modified;
+	if (now.etag && strcmp(now.etag, object->etag) != 0)
+		return dicom_fail(&object->error, DICOM_ERROR_CHANGED, "the object was replaced meanwhile");
+	return DICOM_OK;
+}
+
+static void
+begin_move(struct store *store, struct moved *object, const char *storage_class)
+{
+	const char *key = text_to_utf8(object->key);
+
 	CHECK_FOR_INTERRUPTS();
-	if (!*known)
+	if (*object->known_etag)
+		object->failed = store_copy_open(store, key, text_to_utf8(object->known_etag), store, key,
+										 storage_class, &object->change, &object->error) != DICOM_OK;
+	else
 	{
 		object->failed = true;
 		dicom_fail(&object->error, DICOM_ERROR_NOT_FOUND, "the catalog does not know this object");
-		return;
 	}
-	object->failed =
-		store_copy(store, key, known, store, key, storage_class, object->etag, &object->error) != DICOM_OK ||
-		store_head(store, key, &now, &object->error) != DICOM_OK;
-	if (object->failed && object->error.code == DICOM_ERROR_INTERRUPTED)
-		report_error(&object->error);
+}
+
+/* What the copy became is what the catalog has from now on: an object put there since has another etag, which the next sync finds. */
+static void
+finish_move(struct store *store, struct moved *object, const char *storage_class)
+{
+	enum dicom_status status;
+
 	if (object->failed)
 		return;
-	object->last_modified = now.last_modified;
-	if (now.etag && strcmp(now.etag, object->etag) != 0)
+	while ((status = store_change_result(object->change, object->etag, &object->error)) == DICOM_PENDING)
 	{
-		object->failed = true;
-		dicom_fail(&object->error, DICOM_ERROR_CHANGED, "the object was replaced meanwhile");
+		if (store_wait(store, -1, &object->error) != DICOM_OK)
+			report_error(&object->error);
+	}
+	object->last_modified = store_change_last_modified(object->change);
+	store_change_close(object->change);
+	if (status == DICOM_FAILED ? object->error.code == DICOM_ERROR_INVALID_OPTION
+							   : object->last_modified == 0)
+		status = move_long(store, object, storage_class);
+	object->failed = status != DICOM_OK;
+	if (object->failed && object->error.code == DICOM_ERROR_INTERRUPTED)
+		report_error(&object->error);
+}
+
+/* Many at a time, in order. */
+static void
+move_objects(struct store *store, struct moved *objects, int count, const char *storage_class)
+{
+	int i;
+
+	for (i = 0; i < count + MOVES_AT_ONCE; i++)
+	{
+		if (i >= MOVES_AT_ONCE)
+			finish_move(store, &objects[i - MOVES_AT_ONCE], storage_class);
+		if (i < count)
+			begin_move(store, &objects[i], storage_class);
 	}
 }
 
@@ -187,8 +230,7 @@ dicom_set_storage_class(PG_FUNCTION_ARGS)
 				 errdetail("Server: %s", server->servername),
 				 errhint("Only the objects of a server over S3 can be moved.")));
 	ask_catalog(server->serverid, PG_GETARG_DATUM(1), objects, count);
-	for (i = 0; i < count; i++)
-		move_object(store, &objects[i], storage_class);
+	move_objects(store, objects, count, storage_class);
 	tell_catalog(server->serverid, objects, count, storage_class);
 	for (i = 0; i < count; i++)
 	{

@@ -131,7 +131,7 @@ start_copy(struct transfer *transfer, struct job *job)
 {
 	job->state = JOB_COPYING;
 	if (store_copy_open(transfer->source, job->result.key, condition(job), transfer->target,
-						job->result.target_key, &job->change, &job->result.error) != DICOM_OK)
+						job->result.target_key, NULL, &job->change, &job->result.error) != DICOM_OK)
 		fail(transfer, job, true);
 }
 

@@ -44,7 +44,8 @@ store_can_copy(const struct store *source, const struct store *target)
 
 enum dicom_status
 store_copy_open(struct store *source, const char *source_key, const char *if_match, struct store *target,
-				const char *target_key, struct store_change **change, struct dicom_error *error)
+				const char *target_key, const char *storage_class, struct store_change **change,
+				struct dicom_error *error)
 {
 	struct done_change *done;
 
@@ -54,15 +55,15 @@ store_copy_open(struct store *source, const char *source_key, const char *if_mat
 		return store_name_object(error, target, target_key);
 	}
 	if (target->kind->copy_open)
-		return target->kind->copy_open(source, source_key, if_match, target, target_key, change, error) ==
-					   DICOM_OK
+		return target->kind->copy_open(source, source_key, if_match, target, target_key, storage_class,
+									   change, error) == DICOM_OK
 				   ? keep(target, *change, change)
 				   : DICOM_FAILED;
 	done = new_done(error);
 	if (!done)
 		return DICOM_FAILED;
 	done->status =
-		store_copy(source, source_key, if_match, target, target_key, NULL, done->etag, &done->error);
+		store_copy(source, source_key, if_match, target, target_key, storage_class, done->etag, &done->error);
 	return keep(target, &done->change, change);
 }
 
@@ -116,6 +117,12 @@ store_change_result(struct store_change *change, char *etag, struct dicom_error 
 	else if (error)
 		*error = done->error;
 	return done->status;
+}
+
+int64_t
+store_change_last_modified(const struct store_change *change)
+{
+	return change->last_modified;
 }
 
 void

@@ -230,14 +230,15 @@ extern enum dicom_status s3_put_whole(struct s3_store *s3, const struct store_pu
 									  const void *bytes, size_t length, char *etag,
 									  struct dicom_error *error);
 
-/* The requests of a put and a copy; etag is filled in when they have ended well. */
+/* The requests of a put and a copy; etag, and made, which has the time too, are filled in when they have ended well. */
 extern enum dicom_status s3_put_prepare(struct s3_request *request, struct s3_store *s3,
 										const struct store_put_request *put, const void *bytes, size_t length,
 										char *etag, struct dicom_error *error);
 extern enum dicom_status s3_copy_prepare(struct s3_request *request, struct s3_store *source,
 										 const char *source_key, const char *if_match,
 										 struct s3_store *target, const char *target_key,
-										 const char *storage_class, char *etag, struct dicom_error *error);
+										 const char *storage_class, struct s3_description *made,
+										 struct dicom_error *error);
 
 /* The headers that a request which creates an object takes from the options of a put. */
 extern void s3_add_put_headers(struct s3_request *request, const struct store_put_request *put);
@@ -303,7 +304,7 @@ extern enum dicom_status s3_copy(struct store *source, const char *source_key, c
 								 char *etag, struct dicom_error *error);
 extern bool s3_can_copy(const struct store *source, const struct store *target);
 extern enum dicom_status s3_copy_open(struct store *source, const char *source_key, const char *if_match,
-									  struct store *target, const char *target_key,
+									  struct store *target, const char *target_key, const char *storage_class,
 									  struct store_change **change, struct dicom_error *error);
 extern enum dicom_status s3_put_open(struct store *store, const struct store_put_request *put,
 									 const void *bytes, size_t length, struct store_change **change,

@@ -11,7 +11,7 @@ struct s3_change
 {
 	struct store_change change;
 	struct s3_request request;
-	char etag[STORE_ETAG_SIZE];
+	struct s3_description made; /* etag, and of a copy when */
 	bool is_delete;
 };
 
@@ -41,7 +41,8 @@ start(struct s3_change *change, enum dicom_status prepared, struct store_change 
 
 enum dicom_status
 s3_copy_open(struct store *source, const char *source_key, const char *if_match, struct store *target,
-			 const char *target_key, struct store_change **result, struct dicom_error *error)
+			 const char *target_key, const char *storage_class, struct store_change **result,
+			 struct dicom_error *error)
 {
 	struct s3_change *change = new_change(error);
 
@@ -49,7 +50,7 @@ s3_copy_open(struct store *source, const char *source_key, const char *if_match,
 		return DICOM_FAILED;
 	return start(change,
 				 s3_copy_prepare(&change->request, (struct s3_store *) source, source_key, if_match,
-								 (struct s3_store *) target, target_key, NULL, change->etag, error),
+								 (struct s3_store *) target, target_key, storage_class, &change->made, error),
 				 result, error);
 }
 
@@ -61,10 +62,10 @@ s3_put_open(struct store *store, const struct store_put_request *put, const void
 
 	if (!change)
 		return DICOM_FAILED;
-	return start(
-		change,
-		s3_put_prepare(&change->request, (struct s3_store *) store, put, bytes, length, change->etag, error),
-		result, error);
+	return start(change,
+				 s3_put_prepare(&change->request, (struct s3_store *) store, put, bytes, length,
+								change->made.etag, error),
+				 result, error);
 }
 
 enum dicom_status
@@ -92,7 +93,10 @@ s3_change_result(struct store_change *handle, char *etag, struct dicom_error *er
 	if (status == DICOM_FAILED && error)
 		*error = own;
 	if (status == DICOM_OK)
-		memcpy(etag, change->etag, STORE_ETAG_SIZE);
+	{
+		memcpy(etag, change->made.etag, STORE_ETAG_SIZE);
+		handle->last_modified = change->made.last_modified;
+	}
 	return status;
 }
 

@@ -51,25 +51,28 @@ add_source(struct s3_request *request, const struct s3_store *source, const char
 static enum dicom_status
 finish_copy(struct s3_request *request, const struct http_answer *answer, struct dicom_error *error)
 {
-	char *etag = request->owner;
-	struct xml_wanted wanted = {"CopyObjectResult/ETag", etag, STORE_ETAG_SIZE};
+	struct s3_description *made = request->owner;
+	char time[64];
+	struct xml_wanted wanted[] = {{"CopyObjectResult/ETag", made->etag, sizeof(made->etag)},
+								  {"CopyObjectResult/LastModified", time, sizeof(time)}};
 
 	if (s3_judge_hidden_error(request, answer, error))
 		return DICOM_FAILED;
-	if (!xml_extract(request->reply.data, request->reply.length, &wanted, 1))
+	if (!xml_extract(request->reply.data, request->reply.length, wanted, 2))
 		return dicom_fail(error, DICOM_ERROR_PROTOCOL, "the store copied an object without saying so");
-	s3_strip_etag(etag);
+	s3_strip_etag(made->etag);
+	made->last_modified = s3_parse_time(time);
 	return DICOM_OK;
 }
 
 enum dicom_status
 s3_copy_prepare(struct s3_request *request, struct s3_store *source, const char *source_key,
 				const char *if_match, struct s3_store *target, const char *target_key,
-				const char *storage_class, char *etag, struct dicom_error *error)
+				const char *storage_class, struct s3_description *made, struct dicom_error *error)
 {
 	if (s3_request_prepare(request, target, HTTP_PUT, target_key, error) != DICOM_OK)
 		return DICOM_FAILED;
-	request->owner = etag;
+	request->owner = made;
 	request->finish = finish_copy;
 	add_source(request, source, source_key, if_match);
 	s3_request_header(request, "x-amz-metadata-directive", "COPY");
@@ -83,11 +86,14 @@ copy_whole(struct s3_store *source, const char *source_key, const char *if_match
 		   const char *target_key, const char *storage_class, char *etag, struct dicom_error *error)
 {
 	struct s3_request request = {0};
+	struct s3_description made = {.etag = ""};
 	enum dicom_status status = s3_copy_prepare(&request, source, source_key, if_match, target, target_key,
-											   storage_class, etag, error);
+											   storage_class, &made, error);
 
 	if (status == DICOM_OK)
 		status = s3_request_run(&request, error);
+	if (status == DICOM_OK)
+		memcpy(etag, made.etag, STORE_ETAG_SIZE);
 	s3_request_close(&request);
 	return status;
 }

@@ -256,7 +256,8 @@ extern enum dicom_status store_delete(struct store *store, const char *key, stru
 struct store_change;
 extern enum dicom_status store_copy_open(struct store *source, const char *source_key, const char *if_match,
 										 struct store *target, const char *target_key,
-										 struct store_change **change, struct dicom_error *error);
+										 const char *storage_class, struct store_change **change,
+										 struct dicom_error *error);
 extern enum dicom_status store_put_open(struct store *store, const struct store_put_request *request,
 										const void *bytes, size_t length, struct store_change **change,
 										struct dicom_error *error);
@@ -266,6 +267,9 @@ extern enum dicom_status store_delete_open(struct store *store, const char *key,
 /* DICOM_PENDING, or how it ended. etag (128 bytes, empty after a delete) may be NULL. */
 extern enum dicom_status store_change_result(struct store_change *change, char *etag,
 											 struct dicom_error *error);
+
+/* When the copy was made that has ended well, as the store said; 0: it did not. */
+extern int64_t store_change_last_modified(const struct store_change *change);
 extern void store_change_close(struct store_change *change);
 
 /* Moves an object to another storage class, in place. INVALID_OPTION for a directory. */

@@ -68,8 +68,8 @@ struct store_kind
 
 	/* NULL, all of them, where the kind never waits: store.c makes them of the calls above. Requests have no condition. */
 	enum dicom_status (*copy_open)(struct store *source, const char *source_key, const char *if_match,
-								   struct store *target, const char *target_key, struct store_change **change,
-								   struct dicom_error *error);
+								   struct store *target, const char *target_key, const char *storage_class,
+								   struct store_change **change, struct dicom_error *error);
 	enum dicom_status (*put_open)(struct store *store, const struct store_put_request *request,
 								  const void *bytes, size_t length, struct store_change **change,
 								  struct dicom_error *error);
@@ -140,6 +140,7 @@ struct store_change
 {
 	struct store_link link;
 	struct store *store;
+	int64_t last_modified; /* of a copy that has ended well; 0: not known */
 };
 
 /* Links of open handles. */

@@ -69,6 +69,13 @@ for my $threads (1, 2, 4)
 ok(read_text("$dir/lake/by1.parquet") eq read_text("$dir/lake/by$_.parquet"), "the same bytes by $_ threads as by one") for 2, 4;
 like(($cluster->psql("SELECT dicom.export_parquet('SELECT 1 AS i', 'disk', 'r.parquet', '{\"threads\": 17}')"))[1], qr/22023: option "threads" must be a number from 1 to 16/, 'no more than that');
 
+# Two row groups, one of them compressed besides, the upload's part, and what a backend takes anyway.
+my ($many, $most) = $cluster->watch_memory(q{SELECT rows, bytes > 300000000 FROM dicom.export_parquet('SELECT i, noise || n FROM t, generate_series(1, 20) n', 'disk', 'large.parquet', '{"row_group_bytes": 8388608, "compression": "none"}')});
+is($many, '6000000|t', 'an export much larger than its row groups');
+cmp_ok($most, '<', 200 * 1024, 'does not take more memory for that');
+diag("measured: at most $most KiB");
+unlink "$dir/lake/large.parquet";
+
 # Whatever ends an export ends its threads, and the session goes on.
 my @before = glob "$dir/lake/* $dir/lake/.dicom*";
 my $endless = q{SELECT dicom.export_parquet('SELECT t.* FROM t, generate_series(1, 100000)', 'disk', 'endless.parquet', '{"row_group_rows": 20000, "threads": 4, "level": 12}')};

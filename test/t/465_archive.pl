@@ -50,6 +50,22 @@ is(stage_files($stage), $pictures, 'and so are pictures and Parquet files');
 is($cluster->query("SELECT o.key = f.key AND o.etag = f.etag AND o.storage_class = f.storage_class AND o.last_modified = f.last_modified FROM dicom.object o JOIN files.files f USING (key)
 	GROUP BY 1"), 't', 'the catalog has what the store has');
 
+# --- many at a time
+
+my $answers = sub { return scalar grep { $_->{method} eq 'PUT' && $_->{status} == 200 } $proxy->requests };
+my $keys = $cluster->query("SELECT array_agg(key ORDER BY key) FROM dicom.object");
+$proxy->forget;
+$proxy->set('silent /raw/f1');
+my $moving = $cluster->start_psql("SET statement_timeout = '20s'; SELECT * FROM dicom.set_storage_class('files', '$keys', 'STANDARD')", go_on => 1);
+ok(wait_until(sub { $answers->() == 5 }, 15), 'one that is not answered does not hold up the others');
+$proxy->set('');
+$cluster->psql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SET statement_timeout%'");
+like(($cluster->finish_psql($moving))[1], qr/57014/, 'a cancel ends all');
+run_pipeline($cluster, 'p');
+is($cluster->query("SELECT updated, failed FROM dicom.run_steps WHERE step = 'archive' ORDER BY run DESC LIMIT 1"), '5|0', 'the next run finds what has moved without the catalog, and moves it again');
+is($cluster->query("SELECT storage_class, count(*) FROM dicom.object GROUP BY 1"), 'STANDARD_IA|6', 'so that all are where they belong');
+is($cluster->query("SELECT count(*) FROM dicom.days WHERE state <> 'fresh'"), 0, 'and no day is stale');
+
 # --- one that has another etag after the copy
 
 my $parts = $cluster->query("SELECT source_etag FROM dicom_stage_private.images WHERE source_key = 'f1'");

@@ -61,13 +61,13 @@ UNIT_TEST(changes_of_a_directory)
 	CHECK_STRING(etag, object.etag);
 
 	CHECK(store_can_copy(left, right));
-	CHECK(store_copy_open(left, "a/1", etag, right, "b/2", &change, &error) == DICOM_OK);
+	CHECK(store_copy_open(left, "a/1", etag, right, "b/2", NULL, &change, &error) == DICOM_OK);
 	CHECK(end_of(change, NULL, &error) == DICOM_OK);
 	CHECK(store_head(right, "b/2", &object, &error) == DICOM_OK);
-	CHECK(store_copy_open(left, "a/1", "another version", right, "b/2", &change, &error) == DICOM_OK);
+	CHECK(store_copy_open(left, "a/1", "another version", right, "b/2", NULL, &change, &error) == DICOM_OK);
 	CHECK(end_of(change, NULL, &error) == DICOM_FAILED);
 	CHECK(error.code == DICOM_ERROR_CHANGED);
-	CHECK(store_copy_open(left, "nowhere", NULL, right, "b/2", &change, &error) == DICOM_OK);
+	CHECK(store_copy_open(left, "nowhere", NULL, right, "b/2", NULL, &change, &error) == DICOM_OK);
 	CHECK(end_of(change, NULL, &error) == DICOM_FAILED);
 	CHECK(error.code == DICOM_ERROR_NOT_FOUND);
 
@@ -99,7 +99,7 @@ UNIT_TEST(changes_that_make_no_sense)
 	CHECK(store_put_open(directory, &nameless, "", 0, &change, &error) == DICOM_FAILED);
 	CHECK(store_open(&options, NULL, &bucket, &error) == DICOM_OK);
 	CHECK(!store_can_copy(directory, bucket));
-	CHECK(store_copy_open(directory, "a", NULL, bucket, "a", &change, &error) == DICOM_FAILED);
+	CHECK(store_copy_open(directory, "a", NULL, bucket, "a", NULL, &change, &error) == DICOM_FAILED);
 	CHECK(error.code == DICOM_ERROR_INVALID_OPTION);
 
 	/* A file is in the way of a directory: no fault of the store. */
