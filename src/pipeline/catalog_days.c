@@ -58,9 +58,8 @@ static const char objects_statement[] =
 	"SELECT o.study_date, o.key, o.etag, o.size, o.state, o.error_code, o.error"
 	" FROM dicom.object o WHERE o.server = $1 AND o.study_date = ANY ($2)";
 
-static const char failed_statement[] =
-	"SELECT o.study_date, o.key, o.error_code, o.error, o.next_attempt"
-	" FROM dicom.object o WHERE o.server = $1 AND o.state = 'failed'";
+static const char failed_statement[] = "SELECT o.study_date, o.key, o.error_code, o.error, o.next_attempt"
+									   " FROM dicom.object o WHERE o.server = $1 AND o.state = 'failed'";
 
 /* What cannot be read is not forgotten: the catalog is all that is to be had of it. */
 static const char forget_statement[] =
