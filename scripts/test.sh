@@ -3,6 +3,7 @@
 #
 # Runs every test, or those whose names contain one of the arguments ('unit', 'fuzz', 'regress', '110_pruning', ...).
 # The last line is 'N passed, N failed' (', N skipped' where some could not be done); fails if any test did, or none ran.
+# As many run side by side as there are processors, or as DICOM_TEST_JOBS says.
 # Input from outside is optional: real DICOM files in ../shared/corpus.
 set -uo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -31,6 +32,8 @@ passed=0
 failed=0
 skipped=0
 selection=("$@")
+side_by_side=${DICOM_TEST_JOBS:-$(nproc)}
+started=() # and not reported yet: their kinds and names
 work=$(work_directory "$top/build/test") || exit 1
 log=$work/log
 as_user mkdir -p "$log"
@@ -81,10 +84,69 @@ build()
 
 always()
 {
-	local name=$1 output=$log/${1//[^A-Za-z0-9_.-]/_}.log
+	run "$@"
+	report_check "$1"
+}
+
+# --- tests side by side
+
+# Where the output of a test goes.
+output_of()
+{
+	echo "$log/${1//[^A-Za-z0-9_.-]/_}.log"
+}
+
+# Runs the command of a test: NAME COMMAND...
+run()
+{
+	local output
+	output=$(output_of "$1")
 	shift
 
-	if "$@" >"$output" 2>&1 </dev/null; then
+	"$@" >"$output" 2>&1 </dev/null
+	echo $? >"$output.status"
+}
+
+# Starts a test beside others: KIND NAME COMMAND...; `report_KIND NAME` tells what came of it, in the order of starts.
+start()
+{
+	local kind=$1
+	shift
+
+	is_selected "$1" || return 0
+	rm -f "$(output_of "$1").status"
+	while [ "$(jobs -pr | wc -l)" -ge "$side_by_side" ]; do
+		wait -n
+		report_ended
+	done
+	run "$@" &
+	started+=("$kind $1")
+}
+
+report_ended()
+{
+	local next
+
+	while [ ${#started[@]} -gt 0 ]; do
+		next=${started[0]}
+		[ -s "$(output_of "${next#* }").status" ] || return 0
+		"report_${next%% *}" "${next#* }"
+		started=("${started[@]:1}")
+	done
+}
+
+finish()
+{
+	wait
+	report_ended
+}
+
+report_check()
+{
+	local name=$1 output
+	output=$(output_of "$1")
+
+	if [ "$(cat "$output.status")" = 0 ]; then
 		passed=$((passed + 1))
 		tell "$name" ok
 	else
@@ -95,14 +157,12 @@ always()
 }
 
 # As many tests as the command's TAP says. A plan that is not fulfilled, or a bad exit without a failed test, is a failure too.
-tap()
+report_tap()
 {
-	local name=$1 output=$log/${1//[^A-Za-z0-9_.-]/_}.log status ok not_ok skips planned
-	shift
+	local name=$1 output status ok not_ok skips planned
+	output=$(output_of "$1")
 
-	is_selected "$name" || return 0
-	"$@" >"$output" 2>&1 </dev/null
-	status=$?
+	status=$(cat "$output.status")
 	skips=$(grep -ciE '^((not )?ok\b.*# *skip|1\.\.0\b.*# *skip)' "$output")
 	ok=$(grep -cE '^ok\b' "$output")
 	ok=$((ok - $(grep -ciE '^ok\b.*# *skip' "$output")))
@@ -269,14 +329,16 @@ build image "build: sanitized image" image
 build compress "build: sanitized compress" compress
 build fuzz "build: fuzzers" "${fuzzers[@]/#/fuzz: }"
 build tools "build: tools" truth "${tests[@]}"
-tap "unit" as_user "$top/build/unit-tests"
-tap "image" as_user "$top/build/image-tests"
-tap "compress" as_user "$top/build/compress-tests"
+start tap "unit" as_user "$top/build/unit-tests"
+start tap "image" as_user "$top/build/image-tests"
+start tap "compress" as_user "$top/build/compress-tests"
+finish
 
 check "fuzz: seeds" fuzz_seeds
 for fuzzer in "${fuzzers[@]}"; do
-	check "fuzz: $fuzzer" fuzz "$fuzzer"
+	start check "fuzz: $fuzzer" fuzz "$fuzzer"
 done
+finish
 
 if DICOM_TEST_BIN=$(scripts/private_install.sh "$work/postgresql" 2>"$log/build.log"); then
 	export DICOM_TEST_BIN
@@ -288,13 +350,14 @@ if DICOM_TEST_BIN=$(scripts/private_install.sh "$work/postgresql" 2>"$log/build.
 	elif [ -f test/truth.py ]; then
 		check "truth" as_user python3 -B test/truth.py "$top/build/tools/dicom_truth" "$DICOM_TEST_CORPUS"
 	fi
-	! ls sql/*.sql >/dev/null 2>&1 || tap "regress" regress_as_tap
+	! ls sql/*.sql >/dev/null 2>&1 || start tap "regress" regress_as_tap
 	for file in test/pgtap/*.sql; do
-		[ ! -f "$file" ] || tap "pgtap: $(basename -s .sql "$file")" perl_test test/lib/pgtap.pl "$file"
+		[ ! -f "$file" ] || start tap "pgtap: $(basename -s .sql "$file")" perl_test test/lib/pgtap.pl "$file"
 	done
 	for test in "${tests[@]}"; do
-		tap "$test" perl_test "test/t/$test.pl"
+		start tap "$test" perl_test "test/t/$test.pl"
 	done
+	finish
 else
 	failed=$((failed + 1))
 	tell "build: extension" FAILED

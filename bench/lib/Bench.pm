@@ -21,7 +21,7 @@ sub digest
 	return Digest::MD5::md5_hex(join "\n", sort split /\n/, $text);
 }
 
-# The command, the day, and the machine.
+# The command, the day, the machine, and the server, where there is a cluster.
 sub heading
 {
 	my ($command, $cluster) = @_;
@@ -31,9 +31,9 @@ sub heading
 	my ($load) = read_text('/proc/loadavg') =~ /^(\S+)/;
 	my ($system) = read_text('/etc/os-release') =~ /^PRETTY_NAME="(.*)"/m;
 
-	return sprintf "`%s`, %s, %s, %d cores (load %s), %.0f GiB, %s, %s\n\n", $command, POSIX::strftime('%Y-%m-%d', gmtime),
+	return sprintf "`%s`, %s, %s, %d cores (load %s), %.0f GiB, %s%s\n\n", $command, POSIX::strftime('%Y-%m-%d', gmtime),
 		$cpu // 'unknown processor', $cores, $load, $kb / 1048576, $system // 'Linux',
-		$cluster->query("SELECT 'PostgreSQL ' || current_setting('server_version')");
+		$cluster ? $cluster->query("SELECT ', PostgreSQL ' || current_setting('server_version')") : '';
 }
 
 # Seconds that psql measured for a statement, and the digest of what it printed. As with the peers, loading the library and what

@@ -26,13 +26,20 @@
 #include "postgres.h"
 
 #include "access/tupdesc.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 
 #include "../parquet/parquet.h"
 
+struct lake_column;
+
+/* Fills all of a value but is_null from a datum that is not NULL. */
+typedef void (*lake_setter)(struct parquet_value *value, const struct lake_column *column, Datum datum);
+
 struct lake_column
 {
 	struct parquet_column parquet;
+	int attribute;    /* in the row, from 0 */
 	const char *name; /* in the database's encoding */
 	Oid type;         /* of a value, or of an array's elements; domains looked through */
 	bool as_text;     /* there is no such type in Parquet */
@@ -40,13 +47,18 @@ struct lake_column
 	char align;
 	int16 length;
 	FmgrInfo output; /* where text is made of it */
+	lake_setter set; /* of a value, or of an array's elements */
 };
 
 /* How a column of a query is written; its names live as long as the descriptor. */
 extern void lake_column_of(struct lake_column *column, Form_pg_attribute attribute);
 
-/* Writes a value that is not NULL; what it allocates, it leaves in the current context. Throws. */
-extern void lake_put(struct parquet_writer *writer, int index, const struct lake_column *column, Datum datum);
+/*
+ * Writes a row, of which the slot has all attributes; `row` is room for a value of each column. What it allocates, it leaves in the
+ * current context. Throws.
+ */
+extern void lake_put_row(struct parquet_writer *writer, const struct lake_column *columns, int count,
+						 const TupleTableSlot *slot, struct parquet_value *row);
 
 /* The type that a column of a file has in the database, arrays included; its element type in *element if so, else InvalidOid. */
 extern Oid lake_type_of(const struct parquet_column *column, Oid *element, int32 *typmod);

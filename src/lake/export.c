@@ -21,6 +21,7 @@
 
 #include "../pg/handle.h"
 #include "../pg/report.h"
+#include "../pg/wait.h"
 #include "../server/server.h"
 #include "convert.h"
 #include "epoch.h"
@@ -40,8 +41,8 @@ struct export
 	TupleDesc descriptor;
 	struct lake_column *columns;
 	int column_count;
-	int *written;    /* attributes that go into the file, in order */
-	int *partitions; /* attributes that go into its name */
+	struct parquet_value *values; /* of a row: room for them */
+	int *partitions;              /* attributes that go into its name */
 	FmgrInfo *partition_output;
 	Oid *partition_types;
 	char *types; /* JSON of names and types, for readers */
@@ -120,7 +121,7 @@ describe(const struct export *export)
 	initStringInfo(&text);
 	for (i = 0; i < export->column_count; i++)
 	{
-		Form_pg_attribute attribute = TupleDescAttr(export->descriptor, export->written[i]);
+		Form_pg_attribute attribute = TupleDescAttr(export->descriptor, export->columns[i].attribute);
 
 		appendStringInfoString(&text, i == 0 ? "[{\"name\": " : ", {\"name\": ");
 		escape_json(&text, NameStr(attribute->attname));
@@ -165,7 +166,7 @@ find_columns(struct export *export)
 	int i;
 
 	export->columns = palloc0(export->descriptor->natts * sizeof(*export->columns));
-	export->written = palloc0(export->descriptor->natts * sizeof(int));
+	export->values = palloc0(export->descriptor->natts * sizeof(*export->values));
 	for (i = 0; i < export->descriptor->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(export->descriptor, i);
@@ -175,7 +176,7 @@ find_columns(struct export *export)
 			continue;
 		lake_column_of(column, attribute);
 		column->parquet.bloom_filter = has_bloom_filter(export, column->name);
-		export->written[export->column_count++] = i;
+		export->column_count++;
 	}
 	if (export->column_count == 0)
 		ereport(ERROR,
@@ -191,6 +192,7 @@ open_file(struct export *export)
 									.content_type = "application/vnd.apache.parquet",
 									.if_none_match = !export->options->overwrite,
 									.part_size = PART_SIZE};
+	struct parquet_options options = export->options->parquet;
 	struct parquet_sink sink = {write_upload, export};
 	struct parquet_column *columns = palloc(export->column_count * sizeof(*columns));
 	struct dicom_error error;
@@ -201,8 +203,9 @@ open_file(struct export *export)
 	if (store_upload_open(export->store, &put, &export->upload, &error) != DICOM_OK)
 		report_error(&error);
 	export->upload_handle = handle_tie(export->file, close_upload, export->upload);
-	if (parquet_writer_open(columns, export->column_count, &export->options->parquet, &sink, &export->writer,
-							&error) != DICOM_OK)
+	options.host = backend_host;
+	if (parquet_writer_open(columns, export->column_count, &options, &sink, &export->writer, &error) !=
+		DICOM_OK)
 		report_error(&error);
 	export->writer_handle = handle_tie(export->file, close_writer, export->writer);
 	if (parquet_writer_metadata(export->writer, "dicom_fdw.columns", export->types, &error) != DICOM_OK)
@@ -319,26 +322,13 @@ receive_start(DestReceiver *self, int operation, TupleDesc descriptor)
 static bool
 receive_row(TupleTableSlot *slot, DestReceiver *self)
 {
-	static const struct parquet_value null = {.is_null = true};
 	struct export *export = (struct export *) self;
 	MemoryContext old = MemoryContextSwitchTo(export->row);
-	struct dicom_error error;
-	int i;
 
 	slot_getallattrs(slot);
 	if (export->options->partition_by != NIL)
 		choose_file(export, slot);
-	for (i = 0; i < export->column_count; i++)
-	{
-		int attribute = export->written[i];
-
-		if (!slot->tts_isnull[attribute])
-			lake_put(export->writer, i, &export->columns[i], slot->tts_values[attribute]);
-		else if (parquet_writer_put(export->writer, i, &null, &error) != DICOM_OK)
-			report_error(&error);
-	}
-	if (parquet_writer_end_row(export->writer, &error) != DICOM_OK)
-		report_error(&error);
+	lake_put_row(export->writer, export->columns, export->column_count, slot, export->values);
 	export->rows++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(export->row);

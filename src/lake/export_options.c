@@ -93,6 +93,8 @@ set_option(struct export_options *options, const char *name, JsonbValue *value)
 		options->parquet.row_group_rows = (uint32_t) number_of(name, value, 1, 100000000);
 	else if (strcmp(name, "row_group_bytes") == 0)
 		options->parquet.row_group_bytes = (uint64_t) number_of(name, value, 65536, (int64) 512 << 20);
+	else if (strcmp(name, "threads") == 0)
+		options->parquet.threads = (int) number_of(name, value, 1, 16);
 	else if (strcmp(name, "partition_by") == 0)
 		options->partition_by = names_of(name, value);
 	else if (strcmp(name, "file_name") == 0)
@@ -108,7 +110,7 @@ set_option(struct export_options *options, const char *name, JsonbValue *value)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no option \"%s\"", name),
 				 errhint("Options are bloom_filters, compression, file_name, level, overwrite, partition_by, "
-						 "row_group_bytes and row_group_rows.")));
+						 "row_group_bytes, row_group_rows and threads.")));
 }
 
 struct export_options *

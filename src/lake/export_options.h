@@ -5,7 +5,8 @@
  *	compression		'zstd' (default), 'snappy', 'none'
  *	level			of zstd, 1 to 19 (3)
  *	row_group_rows	(122880)
- *	row_group_bytes	before compression of the page at hand (67108864)
+ *	row_group_bytes	of values, before compression (67108864)
+ *	threads			that encode and compress, the backend's own among them, 1 to 16 (2, or 1 on one core)
  *	partition_by	array of column names: they go into folders name=value/ and not into the files
  *	file_name		of the file in each folder ('data.parquet')
  *	bloom_filters	array of column names (all whose names end in _uid)

@@ -5,6 +5,8 @@
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define XXH_INLINE_ALL /* short values are hashed in less time than a call takes */
 #include <xxhash.h>
 
 #include "bloom.h"
@@ -64,18 +66,24 @@ put_header(struct dicom_buffer *out, size_t bytes)
 }
 
 bool
-bloom_append(struct dicom_buffer *out, const uint64_t *hashes, size_t count)
+bloom_open(struct bloom *bloom, size_t count)
 {
-	size_t bytes = filter_bytes(count);
-	uint32_t *words = calloc(1, bytes);
-	size_t i;
+	bloom->bytes = filter_bytes(count);
+	bloom->words = calloc(1, bloom->bytes);
+	return bloom->words != NULL;
+}
 
-	if (!words)
-		return false;
-	for (i = 0; i < count; i++)
-		insert(words, bytes / BLOCK_BYTES, hashes[i]);
-	put_header(out, bytes);
-	dicom_buffer_append(out, words, bytes);
-	free(words);
-	return !out->failed;
+void
+bloom_add(struct bloom *bloom, const void *bytes, size_t length)
+{
+	insert(bloom->words, bloom->bytes / BLOCK_BYTES, bloom_hash(bytes, length));
+}
+
+void
+bloom_close(struct bloom *bloom, struct dicom_buffer *out)
+{
+	put_header(out, bloom->bytes);
+	dicom_buffer_append(out, bloom->words, bloom->bytes);
+	free(bloom->words);
+	bloom->words = NULL;
 }

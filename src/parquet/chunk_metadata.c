@@ -91,7 +91,7 @@ chunk_offset_index(const struct chunk *chunk, uint64_t data_offset, struct dicom
 static void
 put_encodings(struct thrift_writer *writer, const struct chunk *chunk)
 {
-	bool has_dictionary = chunk->dictionary.count > 0;
+	bool has_dictionary = chunk->dictionary_page.length > 0;
 
 	thrift_begin_list(writer, 2, THRIFT_I32, 2 + (has_dictionary ? 1 : 0));
 	thrift_element_i32(writer, ENCODING_PLAIN);

@@ -54,17 +54,23 @@ slot_content(uint64_t hash, uint32_t index)
 	return hash >> 32 << 32 | (index + 1);
 }
 
+/* The table has so many slots from now on; the memory behind them, if any, is kept for when it grows. */
 static bool
-grow_slots(struct dictionary *dictionary)
+set_slots(struct dictionary *dictionary, uint32_t count)
 {
-	uint32_t count = dictionary->slot_count ? dictionary->slot_count * 2 : FIRST_SLOTS;
-	uint64_t *slots = calloc(count, sizeof(*slots));
+	uint64_t *slots;
 	uint32_t i;
 
-	if (!slots)
-		return false;
-	free(dictionary->slots);
-	dictionary->slots = slots;
+	if (count > dictionary->slot_room)
+	{
+		slots = malloc(count * sizeof(*slots));
+		if (!slots)
+			return false;
+		free(dictionary->slots);
+		dictionary->slots = slots;
+		dictionary->slot_room = count;
+	}
+	memset(dictionary->slots, 0, count * sizeof(*slots));
 	dictionary->slot_count = count;
 	for (i = 0; i < dictionary->count; i++)
 	{
@@ -110,7 +116,8 @@ dictionary_find(struct dictionary *dictionary, const void *bytes, size_t length)
 
 	if (dictionary->last < dictionary->count && is_value(dictionary, dictionary->last, bytes, length))
 		return dictionary->last;
-	if (dictionary->count * 2 >= dictionary->slot_count && !grow_slots(dictionary))
+	if (dictionary->count * 2 >= dictionary->slot_count &&
+		!set_slots(dictionary, dictionary->slot_count ? dictionary->slot_count * 2 : FIRST_SLOTS))
 		return UINT32_MAX;
 	hash = bloom_hash(bytes, length);
 	slot = slot_of(dictionary, bytes, length, hash);
@@ -130,8 +137,7 @@ dictionary_reset(struct dictionary *dictionary)
 	dicom_buffer_reset(&dictionary->bytes);
 	dictionary->count = 0;
 	dictionary->last = 0;
-	if (dictionary->slots)
-		memset(dictionary->slots, 0, dictionary->slot_count * sizeof(*dictionary->slots));
+	dictionary->slot_count = 0;
 }
 
 void

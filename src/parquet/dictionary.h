@@ -21,7 +21,8 @@ struct dictionary
 	uint32_t capacity;
 	uint64_t *slots; /* of the hash table: half of the hash above, index + 1 below; 0: free */
 	uint32_t slot_count;
-	uint32_t last; /* the index that was found last: values often repeat */
+	uint32_t slot_room; /* there is memory for so many */
+	uint32_t last;      /* the index that was found last: values often repeat */
 };
 
 /* The index of a value, added if need be; UINT32_MAX where the dictionary would become too large, or memory is out. */

@@ -4,8 +4,13 @@
  *
  * Written are data pages of version 1, PLAIN and RLE_DICTIONARY encodings, one row group per so many rows or bytes, statistics of
  * columns and pages (column index, offset index), split-block bloom filters, key-value metadata. The writer gives its bytes to a
- * sink in order and never goes back, so that a file can be streamed into an upload; it holds one row group, compressed, and one
- * page of each column. A list is the three-level form of the specification: optional group (LIST), repeated list, optional element.
+ * sink in order and never goes back, so that a file can be streamed into an upload. A list is the three-level form of the
+ * specification: optional group (LIST), repeated list, optional element.
+ *
+ * Rows are gathered until a row group is full. It is then encoded by threads of the writer's own and by the caller, while the caller
+ * fills the next one: so two row groups are in memory, and one of them, compressed. The threads touch nothing but these: they take no
+ * signals, never call the sink or the host, and end with parquet_writer_close(), which waits for them no longer than one page
+ * takes. What is written is the same whatever the number of threads.
  *
  * The reader takes any file that keeps to those encodings and shapes. Every size in a file is checked before it is used.
  */
@@ -14,6 +19,7 @@
 
 #include "../dicom/buffer.h"
 #include "../dicom/error.h"
+#include "../store/store.h"
 
 #define PARQUET_MAX_COLUMNS 4096
 
@@ -50,12 +56,13 @@ struct parquet_column
 struct parquet_value
 {
 	bool is_null;
-	uint32_t length; /* of bytes */
+	uint32_t length; /* of bytes, or of a list */
 	union
 	{
 		int64_t integer;      /* BOOLEAN, INT32, INT64, DECIMAL up to 18 digits, DATE, TIME, TIMESTAMP */
 		double real;          /* FLOAT, DOUBLE */
 		const uint8_t *bytes; /* STRING, BINARY, JSON, UUID, DECIMAL of more digits */
+		const struct parquet_value *elements; /* of a list; given to the writer only */
 	};
 };
 
@@ -72,6 +79,8 @@ struct parquet_options
 	int level;                /* of zstd; 0: 3 */
 	uint32_t row_group_rows;  /* 0: 122880 */
 	uint64_t row_group_bytes; /* of values, before compression; 0: 64 MiB */
+	int threads;            /* that encode, the caller's among them; 0: two, or one where there is one core */
+	struct store_host host; /* how the caller waits for them, and whether it is interrupted */
 	const char *created_by;
 };
 
@@ -84,7 +93,7 @@ struct parquet_sink
 
 struct parquet_writer;
 
-/* Copies what it is given. Errors: INVALID_OPTION, MEMORY, and the sink's. */
+/* Copies what it is given. Errors: INVALID_OPTION, MEMORY, INTERRUPTED, and the sink's. */
 extern enum dicom_status parquet_writer_open(const struct parquet_column *columns, int count,
 											 const struct parquet_options *options,
 											 const struct parquet_sink *sink, struct parquet_writer **writer,
@@ -94,16 +103,10 @@ extern enum dicom_status parquet_writer_open(const struct parquet_column *column
 extern enum dicom_status parquet_writer_metadata(struct parquet_writer *writer, const char *key,
 												 const char *value, struct dicom_error *error);
 
-/*
- * The value of each column in turn makes a row: exactly one call a column, then parquet_writer_end_row(). Bytes are copied. A list that is
- * NULL is one NULL put with parquet_writer_put(); an empty one has no elements.
- */
-extern enum dicom_status parquet_writer_put(struct parquet_writer *writer, int column,
-											const struct parquet_value *value, struct dicom_error *error);
-extern enum dicom_status parquet_writer_put_list(struct parquet_writer *writer, int column,
-												 const struct parquet_value *elements, uint32_t count,
-												 struct dicom_error *error);
-extern enum dicom_status parquet_writer_end_row(struct parquet_writer *writer, struct dicom_error *error);
+/* Adds a row: a value of each column. Bytes are copied. */
+extern enum dicom_status parquet_writer_put_row(struct parquet_writer *writer,
+												const struct parquet_value *values,
+												struct dicom_error *error);
 
 /* Writes what is left and the footer. */
 extern enum dicom_status parquet_writer_finish(struct parquet_writer *writer, struct dicom_error *error);

@@ -64,32 +64,35 @@ compare(const struct bound *a, const struct bound *b, enum order order)
 	}
 }
 
+static uint32_t
+load32(const uint8_t *bytes)
+{
+	uint32_t value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return le32toh(value);
+}
+
+static uint64_t
+load64(const uint8_t *bytes)
+{
+	uint64_t value;
+
+	memcpy(&value, bytes, sizeof(value));
+	return le64toh(value);
+}
+
 /* The first eight bytes as a number that sorts as they do; zeros behind a shorter value. */
 static uint64_t
-prefix_of(const struct parquet_value *value)
+prefix_of(const uint8_t *bytes, uint32_t length)
 {
 	uint64_t prefix = 0;
 
-	if (value->length > 0)
-		memcpy(&prefix, value->bytes, value->length < sizeof(prefix) ? value->length : sizeof(prefix));
+	if (length >= sizeof(prefix))
+		memcpy(&prefix, bytes, sizeof(prefix));
+	else if (length > 0)
+		memcpy(&prefix, bytes, length);
 	return be64toh(prefix);
-}
-
-static void
-bound_of(struct bound *bound, const struct parquet_value *value, enum order order)
-{
-	if (order == ORDER_INTEGER)
-		bound->integer = value->integer;
-	else if (order == ORDER_REAL)
-		bound->real = value->real;
-	else
-	{
-		bound->is_cut = value->length > STATISTICS_LONGEST;
-		bound->length = (uint8_t) (bound->is_cut ? STATISTICS_LONGEST : value->length);
-		if (bound->length > 0)
-			memcpy(bound->bytes, value->bytes, bound->length);
-		bound->prefix = prefix_of(value);
-	}
 }
 
 static void
@@ -109,42 +112,157 @@ widen(struct statistics *statistics, const struct bound *least, const struct bou
 		statistics->greatest = *greatest;
 }
 
-void
-statistics_add(struct statistics *statistics, const struct parquet_column *column,
-			   const struct parquet_value *value)
+/* --- many values at once, in their plain encoding --- */
+
+static void
+add_integers(struct statistics *statistics, enum physical_type type, const uint8_t *plain, uint32_t count)
 {
-	enum order order;
-	struct bound bound;
+	struct bound least = {.integer = INT64_MAX}, greatest = {.integer = INT64_MIN};
+	uint32_t i;
 
-	if (value->is_null)
+	for (i = 0; i < count; i++)
 	{
-		statistics->nulls++;
-		return;
-	}
-	statistics->values++;
-	order = order_of(column);
-	if (order == ORDER_INTEGER && statistics->has_bounds)
-	{
-		if (value->integer < statistics->least.integer)
-			statistics->least.integer = value->integer;
-		if (value->integer > statistics->greatest.integer)
-			statistics->greatest.integer = value->integer;
-		return;
-	}
-	if (order == ORDER_BYTES && statistics->has_bounds)
-	{
-		uint64_t prefix = prefix_of(value);
+		int64_t value = type == PHYSICAL_BOOLEAN ? plain[i]
+						: type == PHYSICAL_INT32 ? (int32_t) load32(plain + (size_t) i * 4)
+												 : (int64_t) load64(plain + (size_t) i * 8);
 
-		if (prefix > statistics->least.prefix && prefix < statistics->greatest.prefix)
-			return;
+		if (value < least.integer)
+			least.integer = value;
+		if (value > greatest.integer)
+			greatest.integer = value;
 	}
-	if (order == ORDER_REAL && isnan(value->real))
+	widen(statistics, &least, &greatest, ORDER_INTEGER);
+}
+
+static double
+load_real(enum physical_type type, const uint8_t *bytes)
+{
+	uint64_t bits;
+	uint32_t half;
+	double real;
+	float single;
+
+	if (type == PHYSICAL_DOUBLE)
 	{
-		statistics->has_nan = true;
-		return;
+		bits = load64(bytes);
+		memcpy(&real, &bits, sizeof(real));
+		return real;
 	}
-	bound_of(&bound, value, order);
-	widen(statistics, &bound, &bound, order);
+	half = load32(bytes);
+	memcpy(&single, &half, sizeof(single));
+	return single;
+}
+
+static void
+add_reals(struct statistics *statistics, enum physical_type type, const uint8_t *plain, uint32_t count)
+{
+	struct bound least = {.real = INFINITY}, greatest = {.real = -INFINITY};
+	size_t size = type == PHYSICAL_DOUBLE ? 8 : 4;
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+	{
+		double value = load_real(type, plain + i * size);
+
+		if (isnan(value))
+			statistics->has_nan = true;
+		if (value < least.real)
+			least.real = value;
+		if (value > greatest.real)
+			greatest.real = value;
+	}
+	widen(statistics, &least, &greatest, ORDER_REAL);
+}
+
+struct bytes
+{
+	const uint8_t *bytes;
+	uint32_t length;
+	uint64_t prefix;
+};
+
+static int
+compare_whole(const struct bytes *a, const struct bytes *b)
+{
+	uint32_t common = a->length < b->length ? a->length : b->length;
+	int difference;
+
+	if (a->prefix != b->prefix)
+		return a->prefix < b->prefix ? -1 : 1;
+	difference = memcmp(a->bytes, b->bytes, common);
+	return difference ? difference : (a->length > b->length) - (a->length < b->length);
+}
+
+static void
+bound_of_bytes(struct bound *bound, const struct bytes *value)
+{
+	bound->is_cut = value->length > STATISTICS_LONGEST;
+	bound->length = (uint8_t) (bound->is_cut ? STATISTICS_LONGEST : value->length);
+	memcpy(bound->bytes, value->bytes, bound->length);
+}
+
+/* A number's sign is the highest bit, and it sorts the other way round: it is turned in the prefix, which decides then. */
+static struct bytes
+bytes_at(const struct parquet_column *column, enum physical_type type, const uint8_t *plain)
+{
+	struct bytes value = {.bytes = plain, .length = FIXED_LENGTH};
+
+	if (type == PHYSICAL_BYTES)
+	{
+		value.length = load32(plain);
+		value.bytes = plain + 4;
+	}
+	value.prefix = prefix_of(value.bytes, value.length);
+	if (column->type == PARQUET_DECIMAL)
+		value.prefix ^= (uint64_t) 1 << 63;
+	return value;
+}
+
+static void
+add_bytes(struct statistics *statistics, const struct parquet_column *column, enum physical_type type,
+		  const uint8_t *plain, uint32_t count)
+{
+	struct bytes least = bytes_at(column, type, plain), greatest = least;
+	struct bound least_bound = {.length = 0}, greatest_bound = {.length = 0};
+
+	while (--count > 0)
+	{
+		struct bytes value;
+
+		plain += type == PHYSICAL_BYTES ? 4 + (size_t) load32(plain) : FIXED_LENGTH;
+		value = bytes_at(column, type, plain);
+		if (value.prefix > least.prefix && value.prefix < greatest.prefix)
+			continue;
+		if (compare_whole(&value, &least) < 0)
+			least = value;
+		else if (compare_whole(&value, &greatest) > 0)
+			greatest = value;
+	}
+	bound_of_bytes(&least_bound, &least);
+	bound_of_bytes(&greatest_bound, &greatest);
+	widen(statistics, &least_bound, &greatest_bound, order_of(column));
+}
+
+void
+statistics_add(struct statistics *statistics, const struct parquet_column *column, const uint8_t *plain,
+			   uint32_t count)
+{
+	enum physical_type type = physical_type_of(column);
+
+	statistics->values += count;
+	if (count == 0)
+		return;
+	switch (order_of(column))
+	{
+		case ORDER_INTEGER:
+			add_integers(statistics, type, plain, count);
+			break;
+		case ORDER_REAL:
+			add_reals(statistics, type, plain, count);
+			break;
+		default:
+			add_bytes(statistics, column, type, plain, count);
+	}
 }
 
 void

@@ -16,8 +16,7 @@ struct bound
 {
 	uint8_t bytes[STATISTICS_LONGEST];
 	uint8_t length;
-	bool is_cut;     /* of a longer value */
-	uint64_t prefix; /* the first eight bytes as a number, which mostly decides */
+	bool is_cut; /* of a longer value */
 	int64_t integer;
 	double real;
 };
@@ -32,8 +31,9 @@ struct statistics
 	struct bound greatest;
 };
 
+/* Adds so many values that are not NULL, given in their plain encoding; booleans a byte each. */
 extern void statistics_add(struct statistics *statistics, const struct parquet_column *column,
-						   const struct parquet_value *value);
+						   const uint8_t *plain, uint32_t count);
 extern void statistics_merge(struct statistics *statistics, const struct parquet_column *column,
 							 const struct statistics *more);
 

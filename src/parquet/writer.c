@@ -1,33 +1,60 @@
 /*
  * writer.c
  *	  Rows become row groups, row groups a file.
+ *
+ * There are two row groups: one is filled while the other is encoded, column by column, by threads if there are some.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "bloom.h"
 #include "chunk.h"
+#include "team.h"
 
 #define DEFAULT_ROWS  122880
 #define DEFAULT_BYTES ((uint64_t) 64 << 20)
 #define DEFAULT_LEVEL 3
 #define MOST_GROUPS   INT16_MAX /* ordinals are 16 bits */
 
+#define THREADS     2
+#define SMALL_BYTES ((uint64_t) 1 << 20) /* encoded before threads are there */
+
+struct group
+{
+	struct parquet_writer *writer;
+	struct chunk *chunks;
+	uint64_t rows;
+	uint64_t bytes; /* of values */
+	bool *failed;   /* of each chunk, when it was encoded */
+};
+
+/* What a member of the team has of its own. */
+struct member
+{
+	struct parquet_writer *writer;
+	int number;
+	struct chunk_encoder encoder;
+};
+
 struct parquet_writer
 {
 	struct parquet_column *columns;
-	struct chunk *chunks;
 	int count;
 	struct parquet_options options;
 	struct parquet_sink sink;
-	struct codec codec;
+
+	struct group groups[2];
+	struct group *filling;
+	struct group *encoding; /* NULL: none */
+	struct team *team;      /* NULL: not yet */
+	struct member *members;
+	int member_count;
 
 	uint64_t rows;
-	uint64_t group_rows;
 	uint64_t offset; /* bytes given to the sink */
 	bool failed;
 
-	struct dicom_buffer groups; /* the structs RowGroup */
+	struct dicom_buffer noted; /* the structs RowGroup */
 	uint32_t group_count;
 	struct dicom_buffer metadata; /* the structs KeyValue */
 	uint32_t metadata_count;
@@ -80,7 +107,28 @@ set_options(struct parquet_options *options)
 		options->row_group_rows = DEFAULT_ROWS;
 	if (options->row_group_bytes == 0)
 		options->row_group_bytes = DEFAULT_BYTES;
+	if (options->threads == 0)
+		options->threads = sysconf(_SC_NPROCESSORS_ONLN) < THREADS ? 1 : THREADS;
 	options->created_by = options->created_by ? strdup(options->created_by) : NULL;
+}
+
+static bool
+make_group(struct parquet_writer *writer, struct group *group, int count)
+{
+	int i;
+
+	group->writer = writer;
+	group->chunks = calloc((size_t) count, sizeof(*group->chunks));
+	group->failed = calloc((size_t) count, sizeof(*group->failed));
+	if (!group->chunks || !group->failed)
+		return false;
+	for (i = 0; i < count; i++)
+	{
+		group->chunks[i].column = &writer->columns[i];
+		group->chunks[i].options = &writer->options;
+		chunk_begin(&group->chunks[i]);
+	}
+	return true;
 }
 
 static bool
@@ -89,9 +137,8 @@ copy_columns(struct parquet_writer *writer, const struct parquet_column *columns
 	int i;
 
 	writer->columns = calloc((size_t) count, sizeof(*writer->columns));
-	writer->chunks = calloc((size_t) count, sizeof(*writer->chunks));
 	writer->places = calloc((size_t) count, sizeof(*writer->places));
-	if (!writer->columns || !writer->chunks || !writer->places)
+	if (!writer->columns || !writer->places)
 		return false;
 	writer->count = count;
 	for (i = 0; i < count; i++)
@@ -100,14 +147,11 @@ copy_columns(struct parquet_writer *writer, const struct parquet_column *columns
 		writer->columns[i].name = strdup(columns[i].name);
 		if (columns[i].is_list || columns[i].type == PARQUET_BOOLEAN)
 			writer->columns[i].bloom_filter = false;
-		writer->chunks[i].column = &writer->columns[i];
-		writer->chunks[i].options = &writer->options;
-		writer->chunks[i].codec = &writer->codec;
-		chunk_begin(&writer->chunks[i]);
 		if (!writer->columns[i].name)
 			return false;
 	}
-	return true;
+	writer->filling = &writer->groups[0];
+	return make_group(writer, &writer->groups[0], count) && make_group(writer, &writer->groups[1], count);
 }
 
 enum dicom_status
@@ -154,46 +198,6 @@ parquet_writer_metadata(struct parquet_writer *writer, const char *key, const ch
 	return writer->metadata.failed ? out_of_memory(error) : DICOM_OK;
 }
 
-/* Either memory is out or the value is one that no page may hold. */
-static enum dicom_status
-fail_value(struct parquet_writer *writer, int column, const struct parquet_value *value,
-		   struct dicom_error *error)
-{
-	enum physical_type type = physical_type_of(&writer->columns[column]);
-
-	writer->failed = true;
-	if (value && !value->is_null && type == PHYSICAL_BYTES && value->length > PARQUET_MAX_PAGE / 2)
-		return dicom_fail(error, DICOM_ERROR_LIMIT, "a value of column %d has more than %u bytes", column + 1,
-						  PARQUET_MAX_PAGE / 2);
-	return out_of_memory(error);
-}
-
-enum dicom_status
-parquet_writer_put(struct parquet_writer *writer, int column, const struct parquet_value *value,
-				   struct dicom_error *error)
-{
-	if (!chunk_add(&writer->chunks[column], 0, value->is_null ? 0 : 1, value->is_null ? NULL : value))
-		return fail_value(writer, column, value, error);
-	return DICOM_OK;
-}
-
-/* Definition levels of a list: 0 it is NULL, 1 it is empty, 2 the element is NULL, 3 there is a value. */
-enum dicom_status
-parquet_writer_put_list(struct parquet_writer *writer, int column, const struct parquet_value *elements,
-						uint32_t count, struct dicom_error *error)
-{
-	uint32_t i;
-
-	if (count == 0 && !chunk_add(&writer->chunks[column], 0, 1, NULL))
-		return fail_value(writer, column, NULL, error);
-	for (i = 0; i < count; i++)
-	{
-		if (!chunk_add(&writer->chunks[column], i > 0, elements[i].is_null ? 2 : 3, &elements[i]))
-			return fail_value(writer, column, &elements[i], error);
-	}
-	return DICOM_OK;
-}
-
 /* --- row groups --- */
 
 /* Gives the scratch buffer and says where it came to lie. */
@@ -208,18 +212,18 @@ give_scratch(struct parquet_writer *writer, uint64_t *offset, uint64_t *length, 
 }
 
 static enum dicom_status
-write_pages(struct parquet_writer *writer, struct chunk *chunk, struct chunk_place *place,
+write_pages(struct parquet_writer *writer, const struct chunk *chunk, struct chunk_place *place,
 			struct dicom_error *error)
 {
-	uint64_t start = writer->offset, length;
+	uint64_t start = writer->offset;
 
 	memset(place, 0, sizeof(*place));
-	dicom_buffer_reset(&writer->scratch);
-	if (!chunk_finish(chunk, &writer->scratch))
-		return out_of_memory(error);
-	if (writer->scratch.length > 0 &&
-		give_scratch(writer, &place->dictionary_offset, &length, error) != DICOM_OK)
-		return DICOM_FAILED;
+	if (chunk->dictionary_page.length > 0)
+	{
+		place->dictionary_offset = writer->offset;
+		if (give(writer, chunk->dictionary_page.data, chunk->dictionary_page.length, error) != DICOM_OK)
+			return DICOM_FAILED;
+	}
 	place->data_offset = writer->offset;
 	if (give(writer, chunk->pages.data, chunk->pages.length, error) != DICOM_OK)
 		return DICOM_FAILED;
@@ -232,12 +236,11 @@ static enum dicom_status
 write_indexes(struct parquet_writer *writer, const struct chunk *chunk, struct chunk_place *place,
 			  struct dicom_error *error)
 {
-	dicom_buffer_reset(&writer->scratch);
-	if (chunk->column->bloom_filter && chunk->hash_count > 0)
+	if (chunk->bloom.length > 0)
 	{
-		if (!bloom_append(&writer->scratch, chunk->hashes, chunk->hash_count))
-			return out_of_memory(error);
-		if (give_scratch(writer, &place->bloom_offset, &place->bloom_length, error) != DICOM_OK)
+		place->bloom_offset = writer->offset;
+		place->bloom_length = chunk->bloom.length;
+		if (give(writer, chunk->bloom.data, chunk->bloom.length, error) != DICOM_OK)
 			return DICOM_FAILED;
 	}
 	dicom_buffer_reset(&writer->scratch);
@@ -251,21 +254,21 @@ write_indexes(struct parquet_writer *writer, const struct chunk *chunk, struct c
 
 /* Adds the struct RowGroup to what the footer will say. */
 static void
-note_group(struct parquet_writer *writer, uint64_t start)
+note_group(struct parquet_writer *writer, const struct group *group, uint64_t start)
 {
-	struct thrift_writer thrift = {.out = &writer->groups};
+	struct thrift_writer thrift = {.out = &writer->noted};
 	uint64_t uncompressed = 0, compressed = 0;
 	int i;
 
 	thrift_begin_list(&thrift, 1, THRIFT_STRUCT, (uint32_t) writer->count);
 	for (i = 0; i < writer->count; i++)
 	{
-		chunk_put_metadata(&thrift, &writer->chunks[i], &writer->places[i]);
+		chunk_put_metadata(&thrift, &group->chunks[i], &writer->places[i]);
 		uncompressed += writer->places[i].uncompressed;
 		compressed += writer->places[i].length;
 	}
 	thrift_put_i64(&thrift, 2, (int64_t) uncompressed);
-	thrift_put_i64(&thrift, 3, (int64_t) writer->group_rows);
+	thrift_put_i64(&thrift, 3, (int64_t) group->rows);
 	thrift_put_i64(&thrift, 5, (int64_t) start);
 	thrift_put_i64(&thrift, 6, (int64_t) compressed);
 	thrift_put_i16(&thrift, 7, (int16_t) writer->group_count);
@@ -273,8 +276,9 @@ note_group(struct parquet_writer *writer, uint64_t start)
 	writer->group_count++;
 }
 
+/* Gives an encoded group to the sink, and empties it. */
 static enum dicom_status
-write_group(struct parquet_writer *writer, struct dicom_error *error)
+write_group(struct parquet_writer *writer, struct group *group, struct dicom_error *error)
 {
 	uint64_t start = writer->offset;
 	int i;
@@ -284,52 +288,129 @@ write_group(struct parquet_writer *writer, struct dicom_error *error)
 						  MOST_GROUPS);
 	for (i = 0; i < writer->count; i++)
 	{
-		if (write_pages(writer, &writer->chunks[i], &writer->places[i], error) != DICOM_OK)
+		if (write_pages(writer, &group->chunks[i], &writer->places[i], error) != DICOM_OK)
 			return DICOM_FAILED;
 	}
 	for (i = 0; i < writer->count; i++)
 	{
-		if (write_indexes(writer, &writer->chunks[i], &writer->places[i], error) != DICOM_OK)
+		if (write_indexes(writer, &group->chunks[i], &writer->places[i], error) != DICOM_OK)
 			return DICOM_FAILED;
 	}
-	note_group(writer, start);
+	note_group(writer, group, start);
 	for (i = 0; i < writer->count; i++)
-		chunk_begin(&writer->chunks[i]);
-	writer->group_rows = 0;
-	return writer->groups.failed ? out_of_memory(error) : DICOM_OK;
+		chunk_begin(&group->chunks[i]);
+	group->rows = group->bytes = 0;
+	return writer->noted.failed ? out_of_memory(error) : DICOM_OK;
 }
 
-static uint64_t
-group_bytes(const struct parquet_writer *writer)
+/* --- encoding, in which threads take part --- */
+
+static void
+encode_chunk(void *arg, uint32_t piece, int member)
 {
-	uint64_t bytes = 0;
+	struct group *group = arg;
+
+	group->failed[piece] = !chunk_encode(&group->chunks[piece], &group->writer->members[member].encoder);
+}
+
+static bool
+member_stopped(void *arg)
+{
+	struct member *member = arg;
+
+	return team_stopped(member->writer->team, member->number);
+}
+
+static bool
+make_team(struct parquet_writer *writer, int count)
+{
 	int i;
 
+	writer->members = calloc((size_t) count, sizeof(*writer->members));
+	if (!writer->members)
+		return false;
+	writer->member_count = count;
+	for (i = 0; i < count; i++)
+	{
+		writer->members[i].writer = writer;
+		writer->members[i].number = i;
+		writer->members[i].encoder.stopped = member_stopped;
+		writer->members[i].encoder.arg = &writer->members[i];
+	}
+	writer->team = team_open(count, &writer->options.host);
+	return writer->team != NULL;
+}
+
+/* Waits until the group that is being encoded is done. */
+static enum dicom_status
+finish_encoding(struct parquet_writer *writer, struct dicom_error *error)
+{
+	int i;
+
+	if (!team_finish(writer->team))
+		return dicom_fail(error, DICOM_ERROR_INTERRUPTED, "interrupted while rows were encoded");
 	for (i = 0; i < writer->count; i++)
-		bytes += chunk_bytes(&writer->chunks[i]);
-	return bytes;
+	{
+		if (writer->encoding->failed[i])
+			return out_of_memory(error);
+	}
+	return DICOM_OK;
+}
+
+/* Begins to encode the group that was filled; the one before is written, and filled next. */
+static enum dicom_status
+turn_groups(struct parquet_writer *writer, bool is_last, struct dicom_error *error)
+{
+	struct group *done = writer->encoding;
+	struct team_work work = {encode_chunk, writer->filling, (uint32_t) writer->count};
+
+	if (!writer->team &&
+		!make_team(writer, is_last && writer->filling->bytes < SMALL_BYTES ? 1 : writer->options.threads))
+		return out_of_memory(error);
+	if (done && finish_encoding(writer, error) != DICOM_OK)
+		return DICOM_FAILED;
+	writer->encoding = writer->filling;
+	writer->filling = writer->encoding == &writer->groups[0] ? &writer->groups[1] : &writer->groups[0];
+	team_begin(writer->team, &work);
+	return done ? write_group(writer, done, error) : DICOM_OK;
+}
+
+static bool
+is_too_long(const struct parquet_column *column, const struct parquet_value *value)
+{
+	uint32_t i;
+
+	if (value->is_null || physical_type_of(column) != PHYSICAL_BYTES)
+		return false;
+	if (!column->is_list)
+		return value->length > PARQUET_MAX_PAGE / 2;
+	for (i = 0; i < value->length; i++)
+	{
+		if (!value->elements[i].is_null && value->elements[i].length > PARQUET_MAX_PAGE / 2)
+			return true;
+	}
+	return false;
 }
 
 enum dicom_status
-parquet_writer_end_row(struct parquet_writer *writer, struct dicom_error *error)
+parquet_writer_put_row(struct parquet_writer *writer, const struct parquet_value *values,
+					   struct dicom_error *error)
 {
+	struct group *group = writer->filling;
 	enum dicom_status status = DICOM_OK;
-	int i;
+	int refused;
+	uint64_t bytes = chunk_put_row(group->chunks, writer->count, values, &refused);
 
 	writer->rows++;
-	writer->group_rows++;
-	for (i = 0; i < writer->count; i++)
-	{
-		if (!chunk_end_row(&writer->chunks[i], writer->group_rows))
-		{
-			writer->failed = true;
-			return out_of_memory(error);
-		}
-	}
-	/* The sum over many columns is taken now and then only. */
-	if (writer->group_rows >= writer->options.row_group_rows ||
-		((writer->group_rows & 31) == 0 && group_bytes(writer) >= writer->options.row_group_bytes))
-		status = write_group(writer, error);
+	group->rows++;
+	group->bytes += bytes;
+	if (bytes == 0 && is_too_long(&writer->columns[refused], &values[refused]))
+		status = dicom_fail(error, DICOM_ERROR_LIMIT, "a value of column %d has more than %u bytes",
+							refused + 1, PARQUET_MAX_PAGE / 2);
+	else if (bytes == 0)
+		status = out_of_memory(error);
+	else if (group->rows >= writer->options.row_group_rows || group->bytes >= writer->options.row_group_bytes)
+		status = turn_groups(writer, false, error);
 	writer->failed |= status != DICOM_OK;
 	return status;
 }
@@ -380,7 +461,7 @@ write_footer(struct parquet_writer *writer, struct dicom_error *error)
 	put_schema(&thrift, writer);
 	thrift_put_i64(&thrift, 3, (int64_t) writer->rows);
 	thrift_begin_list(&thrift, 4, THRIFT_STRUCT, writer->group_count);
-	dicom_buffer_append(out, writer->groups.data, writer->groups.length);
+	dicom_buffer_append(out, writer->noted.data, writer->noted.length);
 	if (writer->metadata_count > 0)
 	{
 		thrift_begin_list(&thrift, 5, THRIFT_STRUCT, writer->metadata_count);
@@ -401,7 +482,10 @@ parquet_writer_finish(struct parquet_writer *writer, struct dicom_error *error)
 {
 	if (writer->failed)
 		return dicom_fail(error, DICOM_ERROR_IO, "the Parquet file could not be written");
-	if (writer->group_rows > 0 && write_group(writer, error) != DICOM_OK)
+	if (writer->filling->rows > 0 && turn_groups(writer, true, error) != DICOM_OK)
+		return DICOM_FAILED;
+	if (writer->encoding && (finish_encoding(writer, error) != DICOM_OK ||
+							 write_group(writer, writer->encoding, error) != DICOM_OK))
 		return DICOM_FAILED;
 	return write_footer(writer, error);
 }
@@ -418,6 +502,17 @@ parquet_writer_bytes(const struct parquet_writer *writer)
 	return writer->offset;
 }
 
+static void
+free_group(struct group *group, int count)
+{
+	int i;
+
+	for (i = 0; group->chunks && i < count; i++)
+		chunk_free(&group->chunks[i]);
+	free(group->chunks);
+	free(group->failed);
+}
+
 void
 parquet_writer_close(struct parquet_writer *writer)
 {
@@ -425,18 +520,19 @@ parquet_writer_close(struct parquet_writer *writer)
 
 	if (!writer)
 		return;
+	team_close(writer->team);
+	for (i = 0; i < writer->member_count; i++)
+		chunk_encoder_free(&writer->members[i].encoder);
+	free(writer->members);
+	free_group(&writer->groups[0], writer->count);
+	free_group(&writer->groups[1], writer->count);
 	for (i = 0; i < writer->count; i++)
-	{
-		chunk_free(&writer->chunks[i]);
 		free((char *) writer->columns[i].name);
-	}
 	free(writer->columns);
-	free(writer->chunks);
 	free(writer->places);
 	free((char *) writer->options.created_by);
-	dicom_buffer_free(&writer->groups);
+	dicom_buffer_free(&writer->noted);
 	dicom_buffer_free(&writer->metadata);
 	dicom_buffer_free(&writer->scratch);
-	codec_close(&writer->codec);
 	free(writer);
 }

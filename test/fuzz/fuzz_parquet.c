@@ -125,19 +125,19 @@ write_sample(struct dicom_buffer *out, unsigned int seed)
 	{
 		bool is_bytes = columns[0].type >= PARQUET_STRING ||
 						(columns[0].type == PARQUET_DECIMAL && columns[0].precision > 18);
-		struct parquet_value value = {.is_null = row == 2}, texts[2] = {{.length = 3}, {.is_null = true}};
+		struct parquet_value texts[2] = {{.length = 3}, {.is_null = true}};
+		struct parquet_value values[2] = {{.is_null = row == 2},
+										  {.length = (uint32_t) row % 3, .elements = texts}};
 
 		texts[0].bytes = (const uint8_t *) "abc";
 		if (is_bytes)
 		{
-			value.bytes = (const uint8_t *) "0123456789abcdef";
-			value.length = 16;
+			values[0].bytes = (const uint8_t *) "0123456789abcdef";
+			values[0].length = 16;
 		}
 		else
-			value.integer = row & 1;
-		if (parquet_writer_put(writer, 0, &value, NULL) != DICOM_OK ||
-			parquet_writer_put_list(writer, 1, texts, (uint32_t) row % 3, NULL) != DICOM_OK ||
-			parquet_writer_end_row(writer, NULL) != DICOM_OK)
+			values[0].integer = row & 1;
+		if (parquet_writer_put_row(writer, values, NULL) != DICOM_OK)
 			abort();
 	}
 	if (parquet_writer_finish(writer, NULL) != DICOM_OK)

@@ -20,7 +20,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 our @EXPORT = qw(
-	cluster s3_server fault_proxy canned_server
+	cluster s3_server fault_proxy canned_server moved_clock set_clock
 	top work_dir corpus run_command spawn_command stop_process read_text write_text wait_until
 	put_directory make_files private_memory
 );
@@ -173,6 +173,26 @@ sub make_files
 
 	$code == 0 or die "make_files: $err\n";
 	return $out;
+}
+
+# The environment of a cluster whose clock is wrong by as many seconds as set_clock() has last said of this file, none at first.
+sub moved_clock
+{
+	my ($file) = @_;
+
+	write_text($file, pack 'q', 0);
+	return { LD_PRELOAD => top() . '/build/tools/clock.so', DICOM_TEST_CLOCK => $file };
+}
+
+# Programs have the file mapped: it is never made anew.
+sub set_clock
+{
+	my ($file, $seconds) = @_;
+
+	open my $handle, '+<:raw', $file or die "$file: $!\n";
+	syswrite $handle, pack 'q', $seconds;
+	close $handle or die "$file: $!\n";
+	return;
 }
 
 sub cluster     { return DicomTest::Cluster->new(@_); }

@@ -25,9 +25,10 @@ my $top = abs_path(dirname(__FILE__) . '/../..');
 # The first of five ports in a row that nobody listens on, below those that outgoing connections are given.
 sub free_ports
 {
-	for (1 .. 200)
+	for my $attempt (1 .. 200)
 	{
-		my $port = 10000 + 5 * int(rand(4500));
+		# Tests that run side by side may have set rand() to the same seed.
+		my $port = 10000 + 5 * ((int(rand(4500)) + 613 * $$ + $attempt) % 4500);
 		my @sockets = map {
 			IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port + $_, Listen => 1, ReuseAddr => 1)
 		} 0 .. 4;

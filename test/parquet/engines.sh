@@ -2,9 +2,14 @@
 # usage: engines.sh DIRECTORY
 #
 # Brings the two engines that read our Parquet files in the tests, DuckDB and hyparquet, from npm's registry into
-# DIRECTORY/node_modules: packages of just these contents, and nothing else. What is there is not fetched again.
+# DIRECTORY/node_modules: packages of just these contents, and nothing else; beside them, the programs of the tests. What is there is not fetched
+# again. Tests may call this side by side.
 set -euo pipefail
 modules=$1/node_modules
+programs=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$modules"
+exec 9>"$1/lock"
+flock 9
 registry=${NPM_REGISTRY:-https://registry.npmjs.org}
 
 case $(uname -m) in
@@ -17,7 +22,6 @@ fetch()
 	local name=$1 version=$2 sum=$3 target=$modules/$1 archive
 
 	[ ! -f "$target/.version" ] || [ "$(cat "$target/.version")" != "$version" ] || return 0
-	mkdir -p "$modules"
 	archive=$(mktemp "$modules/archive.XXXXXX")
 	curl -sSf --retry 3 --max-time 300 -o "$archive" "$registry/$name/-/${name##*/}-$version.tgz"
 	[ "$(openssl dgst -sha512 -binary "$archive" | base64 -w 0)" = "$sum" ] ||
@@ -37,3 +41,7 @@ fetch hyparquet 1.31.5 KPVfaxW8xOiO2/4fjeiBfFNEXhGVw9tfcb9ha2iNZdJ3J/yBjEwIeAnTy
 fetch hyparquet-compressors 1.1.2 0Hx6w0ZpVpNCefKy5xBYLTp6rKeZn/tsUzuliNzfKqSCdLcTQSfwATEoeedS703Y17k1qNS61HwRME5aOeNkPg==
 fetch fzstd 0.1.1 dkuVSOKKwh3eas5VkJy1AW1vFpet8TA/fGmVA5krThl8YcOVE/8ZIoEA1+U1vEn5ckxxhLirSdY837azmbaNHA==
 fetch hysnappy 1.1.1 /V9XcN2NtRyWjR4LYMfvnvasVVF8jbT/ej0eofBQjZel91E3D813FQ3mQC6gDSMMTCq/FJh28XHeyqr3I/oBRw==
+
+for program in "$programs"/*.mjs; do
+	cmp -s "$program" "$1/${program##*/}" || cp "$program" "$1/"
+done

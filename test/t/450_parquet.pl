@@ -5,13 +5,11 @@ use strict;
 use warnings;
 
 use DicomTest;
-use File::Copy qw(copy);
 use Test::More;
 
 my $engines = work() . '/engines';
 my ($out, $err, $code) = run_command('bash', top() . '/test/parquet/engines.sh', $engines);
 plan skip_all => "the engines cannot be had from npm's registry: $err" if $code;
-copy(top() . "/test/parquet/$_", "$engines/$_") for qw(compare.mjs duckdb.mjs);
 
 my $cluster = cluster(conf => "timezone = 'UTC'\n");
 my $dir     = work_dir();
@@ -126,6 +124,16 @@ FROM generate_series(1::int8, $many) i;
 END
 compare('SELECT * FROM many ORDER BY id', 'many');
 compare('SELECT * FROM many ORDER BY id', 'many_small', '{"row_group_rows": 3000, "compression": "snappy"}');
+
+# --- numbers of every length
+
+$cluster->query(<<'END');
+CREATE TABLE numbers AS
+SELECT i AS id, n::numeric(18, 0) AS whole, (n / 10)::numeric(18, 1) AS one, (n / 100)::numeric(18, 2) AS two, (n / 1000)::numeric(18, 3) AS three, (n / 10000)::numeric(18, 4) AS four,
+	(n / 1000000000)::numeric(18, 9) AS half, (n / 100000000000000000)::numeric(18, 17) AS small, (n * 1000003)::numeric(25, 0) AS long, (n * 10000000000::numeric / 7)::numeric(38, 10) AS longest
+FROM (SELECT i, (CASE WHEN i % 2 = 0 THEN -1 ELSE 1 END * trunc(10 ^ (i % 18)::numeric) + CASE i % 5 WHEN 0 THEN 0 WHEN 1 THEN -1 WHEN 2 THEN hashint4(i) ELSE i END) AS n FROM generate_series(1, 2000) i) x;
+END
+compare('SELECT * FROM numbers ORDER BY id', 'numbers');
 
 # --- real files
 

@@ -57,6 +57,39 @@ SKIP:
 	check_whole('disk', 'killed.parquet', 'what is there after kill -9 is whole');
 }
 
+# --- threads
+
+my $threads_seen = "SELECT i, CASE WHEN i % 1000 = 0 THEN (SELECT count(*) FROM pg_ls_dir(''/proc/self/task'' || left(t.i::text, 0))) END AS threads FROM t";
+for my $threads (1, 2, 4)
+{
+	$cluster->query("SELECT dicom.export_parquet('$threads_seen', 'disk', 'threads.parquet', '{\"overwrite\": true, \"row_group_rows\": 20000, \"threads\": $threads}')");
+	is($cluster->query("SELECT max(threads) FROM dicom.read_parquet('disk', 'threads.parquet') AS r(threads bigint)"), $threads, "as many threads as asked for: $threads");
+	$cluster->query("SELECT dicom.export_parquet('SELECT * FROM t', 'disk', 'by$threads.parquet', '{\"row_group_rows\": 20000, \"threads\": $threads}')");
+}
+ok(read_text("$dir/lake/by1.parquet") eq read_text("$dir/lake/by$_.parquet"), "the same bytes by $_ threads as by one") for 2, 4;
+like(($cluster->psql("SELECT dicom.export_parquet('SELECT 1 AS i', 'disk', 'r.parquet', '{\"threads\": 17}')"))[1], qr/22023: option "threads" must be a number from 1 to 16/, 'no more than that');
+
+# Whatever ends an export ends its threads, and the session goes on.
+my @before = glob "$dir/lake/* $dir/lake/.dicom*";
+my $endless = q{SELECT dicom.export_parquet('SELECT t.* FROM t, generate_series(1, 100000)', 'disk', 'endless.parquet', '{"row_group_rows": 20000, "threads": 4, "level": 12}')};
+for my $end ([ 'a statement timeout', "SET statement_timeout = '700ms'; $endless; RESET statement_timeout", '57014' ], [ 'a query that fails', $endless =~ s/t\.\*/1 \/ (t.i - 250000) AS i/r, '22012' ])
+{
+	my ($out, $err) = $cluster->psql("$end->[1]; SELECT 'threads: ' || count(*) FROM pg_ls_dir('/proc/self/task')", go_on => 1);
+	like($err, qr/ERROR:  $end->[2]/, "$end->[0] ends an export");
+	like($out, qr/^threads: 1$/m, 'and its threads');
+}
+for (1 .. 5)
+{
+	my $session = $cluster->start_psql("SET application_name = 'endless';\n$endless", go_on => 1);
+	my $pid = wait_until(sub { $cluster->query("SELECT pid FROM pg_stat_activity WHERE application_name = 'endless' AND query LIKE 'SELECT dicom.export%' AND state = 'active'") }, 30);
+	ok(wait_until(sub { my @threads = glob "/proc/$pid/task/*"; @threads == 4 }, 30), 'an export is under way, in threads');
+	$cluster->query("SELECT pg_terminate_backend($pid, 10000)");
+	$cluster->finish_psql($session);
+	ok(!-e "/proc/$pid", 'a terminated backend ends with them');
+}
+unlike($cluster->server_log, qr/was terminated by signal (?!9)/, 'and none crashed');
+is_deeply([ glob "$dir/lake/* $dir/lake/.dicom*" ], \@before, 'nothing is left of them');
+
 # --- broken files
 
 my $bytes = read_text("$dir/lake/whole.parquet");

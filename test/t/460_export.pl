@@ -4,7 +4,6 @@ use strict;
 use warnings;
 
 use DicomTest;
-use File::Copy qw(copy);
 use JSON::PP;
 use PipelineTest;
 use Test::More;
@@ -12,7 +11,6 @@ use Test::More;
 my $engines = DicomTest::work() . '/engines';
 my ($engine_out, $engine_err, $no_engine) = run_command('bash', top() . '/test/parquet/engines.sh', $engines);
 diag("DuckDB cannot be had: $engine_err") if $no_engine;
-copy(top() . '/test/parquet/duckdb.mjs', $engines) unless $no_engine;
 
 my $cluster = cluster(conf => key_conf() . "timezone = 'UTC'\n");
 my $dir     = work_dir();

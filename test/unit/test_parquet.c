@@ -130,36 +130,37 @@ list_is_null(uint64_t row, int column)
 static enum dicom_status
 put_row(struct parquet_writer *writer, uint64_t row, struct dicom_error *error)
 {
-	static const struct parquet_value null = {.is_null = true};
-	struct parquet_value elements[6];
-	uint8_t room[6][48];
-	enum dicom_status status = DICOM_OK;
+	static struct parquet_value elements[COLUMNS][6];
+	static uint8_t room[COLUMNS][6][48];
+	struct parquet_value values[COLUMNS] = {{0}};
 	int column;
 
-	for (column = 0; column < COLUMNS && status == DICOM_OK; column++)
+	for (column = 0; column < COLUMNS; column++)
 	{
-		uint32_t count = columns[column].is_list ? list_length(row, column) : 1, i;
+		struct parquet_value *value = &values[column];
+		uint32_t i;
 
-		for (i = 0; i < count; i++)
-			elements[i] = value_of(row, column, i, room[i]);
 		if (!columns[column].is_list)
-			status = parquet_writer_put(writer, column, &elements[0], error);
-		else if (list_is_null(row, column))
-			status = parquet_writer_put(writer, column, &null, error);
-		else
-			status = parquet_writer_put_list(writer, column, elements, count, error);
+		{
+			*value = value_of(row, column, 0, room[column][0]);
+			continue;
+		}
+		value->is_null = list_is_null(row, column);
+		value->length = list_length(row, column);
+		value->elements = elements[column];
+		for (i = 0; i < value->length; i++)
+			elements[column][i] = value_of(row, column, i, room[column][i]);
 	}
-	return status == DICOM_OK ? parquet_writer_end_row(writer, error) : status;
+	return parquet_writer_put_row(writer, values, error);
 }
 
 static enum dicom_status
-write_file(struct memory *memory, uint64_t rows, enum parquet_compression compression, uint32_t group,
+write_with(struct memory *memory, uint64_t rows, const struct parquet_options *options,
 		   struct dicom_error *error)
 {
-	struct parquet_options options = {.compression = compression, .row_group_rows = group};
 	struct parquet_sink sink = {memory_write, memory};
 	struct parquet_writer *writer;
-	enum dicom_status status = parquet_writer_open(columns, COLUMNS, &options, &sink, &writer, error);
+	enum dicom_status status = parquet_writer_open(columns, COLUMNS, options, &sink, &writer, error);
 	uint64_t row;
 
 	for (row = 0; row < rows && status == DICOM_OK; row++)
@@ -170,6 +171,15 @@ write_file(struct memory *memory, uint64_t rows, enum parquet_compression compre
 		status = parquet_writer_finish(writer, error);
 	parquet_writer_close(writer);
 	return status;
+}
+
+static enum dicom_status
+write_file(struct memory *memory, uint64_t rows, enum parquet_compression compression, uint32_t group,
+		   struct dicom_error *error)
+{
+	struct parquet_options options = {.compression = compression, .row_group_rows = group};
+
+	return write_with(memory, rows, &options, error);
 }
 
 static bool
@@ -285,6 +295,77 @@ UNIT_TEST(parquet_groups_are_bounded_by_bytes)
 	parquet_writer_close(writer);
 	CHECK(wrong_values(&memory, 5000) == 0);
 	dicom_buffer_free(&memory.bytes);
+}
+
+UNIT_TEST(parquet_is_the_same_whatever_the_threads)
+{
+	static const int threads[] = {2, 5};
+	struct memory one = {0};
+	struct parquet_options options = {.row_group_rows = 4000, .threads = 1};
+	struct dicom_error error;
+	size_t i;
+
+	CHECK(write_with(&one, 30000, &options, &error) == DICOM_OK);
+	for (i = 0; i < sizeof(threads) / sizeof(threads[0]); i++)
+	{
+		struct memory many = {0};
+
+		options.threads = threads[i];
+		CHECK(write_with(&many, 30000, &options, &error) == DICOM_OK);
+		CHECK(many.bytes.length == one.bytes.length &&
+			  memcmp(many.bytes.data, one.bytes.data, one.bytes.length) == 0);
+		dicom_buffer_free(&many.bytes);
+	}
+	dicom_buffer_free(&one.bytes);
+}
+
+/* Lets the writer wait so many times. */
+static bool
+wait_until_interrupted(void *arg, int fd, int timeout_ms)
+{
+	int *left = arg;
+
+	return (*left)-- > 0;
+}
+
+UNIT_TEST(parquet_is_interrupted)
+{
+	int left;
+
+	for (left = 0; left < 20; left += 3)
+	{
+		struct memory memory = {0};
+		int again = left;
+		struct parquet_options options = {
+			.row_group_rows = 30000, .level = 19, .threads = 2, .host = {wait_until_interrupted, &again}};
+		struct dicom_error error = {0};
+		enum dicom_status status = write_with(&memory, 100000, &options, &error);
+
+		CHECK(status == DICOM_OK ? again >= 0 : again < 0 && error.code == DICOM_ERROR_INTERRUPTED);
+		CHECK(left > 0 || status == DICOM_FAILED);
+		dicom_buffer_free(&memory.bytes);
+	}
+}
+
+UNIT_TEST(parquet_is_closed_while_threads_encode)
+{
+	int rows;
+
+	for (rows = 2000; rows < 20000; rows += 2500)
+	{
+		struct memory memory = {0};
+		struct parquet_options options = {.row_group_rows = 2000, .threads = 3};
+		struct parquet_sink sink = {memory_write, &memory};
+		struct parquet_writer *writer;
+		struct dicom_error error;
+		int row;
+
+		CHECK(parquet_writer_open(columns, COLUMNS, &options, &sink, &writer, &error) == DICOM_OK);
+		for (row = 0; row < rows; row++)
+			CHECK(put_row(writer, (uint64_t) row, &error) == DICOM_OK);
+		parquet_writer_close(writer);
+		dicom_buffer_free(&memory.bytes);
+	}
 }
 
 UNIT_TEST(parquet_sink_that_fails)
@@ -422,9 +503,10 @@ static void
 add_text(struct statistics *statistics, const char *text)
 {
 	struct parquet_column column = {"c", PARQUET_STRING};
-	struct parquet_value value = {.length = (uint32_t) strlen(text), .bytes = (const uint8_t *) text};
+	uint8_t plain[300] = {(uint8_t) strlen(text)};
 
-	statistics_add(statistics, &column, &value);
+	memcpy(plain + 4, text, plain[0]);
+	statistics_add(statistics, &column, plain, 1);
 }
 
 UNIT_TEST(statistics_of_long_texts_bound_them)
@@ -457,34 +539,68 @@ UNIT_TEST(statistics_of_long_texts_bound_them)
 UNIT_TEST(statistics_of_reals)
 {
 	struct parquet_column column = {"c", PARQUET_DOUBLE};
-	struct parquet_value value = {.real = 0.0};
+	double values[] = {0.0, NAN};
 	struct statistics statistics = {0};
 	uint8_t bytes[STATISTICS_LONGEST];
 	double real;
 	bool is_exact;
 
-	statistics_add(&statistics, &column, &value);
+	statistics_add(&statistics, &column, (const uint8_t *) values, 1);
 	CHECK(bound(&statistics, PARQUET_DOUBLE, false, bytes, &is_exact) == 8);
 	memcpy(&real, bytes, 8);
 	CHECK(real == 0 && signbit(real));
-	value.real = NAN;
-	statistics_add(&statistics, &column, &value);
+	statistics_add(&statistics, &column, (const uint8_t *) values, 2);
 	CHECK(bound(&statistics, PARQUET_DOUBLE, false, bytes, &is_exact) == -1);
 }
 
 UNIT_TEST(statistics_of_signed_bytes)
 {
 	struct parquet_column column = {"c", PARQUET_DECIMAL, .precision = 38};
-	uint8_t minus[16], plus[16] = {0}, bytes[STATISTICS_LONGEST];
-	struct parquet_value value = {.length = 16, .bytes = minus};
+	uint8_t values[32] = {0}, bytes[STATISTICS_LONGEST];
 	struct statistics statistics = {0};
 	bool is_exact;
 
-	memset(minus, 0xFF, sizeof(minus));
-	plus[15] = 5;
-	statistics_add(&statistics, &column, &value);
-	value.bytes = plus;
-	statistics_add(&statistics, &column, &value);
+	memset(values, 0xFF, 16);
+	values[31] = 5;
+	statistics_add(&statistics, &column, values, 2);
 	CHECK(statistics_bound(&statistics, &column, false, bytes, &is_exact) == 16 && bytes[0] == 0xFF);
 	CHECK(statistics_bound(&statistics, &column, true, bytes, &is_exact) == 16 && bytes[15] == 5);
+}
+
+/* Texts in their order: they differ early, late, and in nothing but their length. */
+UNIT_TEST(statistics_of_texts_in_any_order)
+{
+	static const char *const texts[] = {"",          "\x01",      "a",          "ab",        "abcdefgh",
+										"abcdefgha", "abcdefghb", "abcdefghba", "abcdefghz", "b"};
+	const size_t count = sizeof(texts) / sizeof(texts[0]);
+	struct parquet_column column = {"c", PARQUET_STRING};
+	size_t from, to, i;
+
+	for (from = 0; from < count; from++)
+	{
+		for (to = from; to < count; to++)
+		{
+			struct statistics statistics = {0};
+			uint8_t plain[300], bytes[STATISTICS_LONGEST];
+			size_t length = 0;
+			bool is_exact;
+
+			/* Starting in the middle, and round. */
+			for (i = from; i <= to; i++)
+			{
+				const char *text = texts[from + (i - from + (to - from) / 2) % (to - from + 1)];
+
+				memset(plain + length, 0, 4);
+				plain[length] = (uint8_t) strlen(text);
+				memcpy(plain + length + 4, text, strlen(text));
+				length += 4 + strlen(text);
+			}
+			statistics_add(&statistics, &column, plain, (uint32_t) (to - from + 1));
+			CHECK(statistics_bound(&statistics, &column, false, bytes, &is_exact) ==
+					  (int) strlen(texts[from]) &&
+				  memcmp(bytes, texts[from], strlen(texts[from])) == 0);
+			CHECK(statistics_bound(&statistics, &column, true, bytes, &is_exact) == (int) strlen(texts[to]) &&
+				  memcmp(bytes, texts[to], strlen(texts[to])) == 0);
+		}
+	}
 }
