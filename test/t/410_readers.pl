@@ -41,6 +41,7 @@ DECLARE
 BEGIN
 	WHILE to_regclass('public.stop') IS NULL LOOP
 		EXECUTE \$query\$ $query \$query\$ INTO now;
+		now := coalesce(now, 'nothing');
 		looks := looks + 1;
 		IF now IS DISTINCT FROM last THEN
 			INSERT INTO seen VALUES (now) ON CONFLICT DO NOTHING;
