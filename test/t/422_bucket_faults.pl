@@ -54,7 +54,7 @@ sub state_of
 
 	return pipeline_state($cluster, $name, stage => "${name}_stage", processed => "${name}_processed") =~ s/\b${name}_(stage|processed)\b/$1/gr
 		. $cluster->query("SELECT key, etag FROM ${name}_raw.files UNION ALL SELECT key, sha256 FROM ${name}_stage.compressed_images ORDER BY 1")
-		. $cluster->query("SELECT key FROM ${name}_stage_private.stage_objects ORDER BY 1");
+		. $cluster->query("SELECT key FROM ${name}_stage_private.stage_objects WHERE key LIKE 'compressed_images/%' ORDER BY 1");
 }
 
 sub last_run
@@ -166,6 +166,14 @@ fails('sealed', [''], qr/^failed\|compress: frame 1: the store denies access .*s
 is(count_of("sealed_stage_private.stage_objects"), 0, 'stage: in which nothing is');
 $s3->request('DELETE', '/sealed', query => { policy => '' });
 recovers('sealed', 'stage: a bucket that may not be written');
+
+# Exported tables: a day is enough to know.
+make_pipeline('lake');
+$cluster->query("SELECT dicom.alter_pipeline('lake', options => '{\"export\": \"processed\"}')");
+fails('lake', ['status /stage/lake/processed 503 0 SlowDown'], qr/^failed\|export: the store asks to slow down\nexport\|53000\|.*max_requests/, 'stage: takes no tables');
+is(count_of("dicom.failures WHERE pipeline = 'lake' AND resolved IS NULL") . '|' . count_of('lake_processed.images WHERE pictures = 1'), '1|20', 'stage: which is tried once, and everything else is done');
+recovers('lake', 'stage: takes no tables');
+cmp_ok(count_of("dicom.export_file WHERE pipeline = 'lake' AND NOT gone"), '>', 4, 'stage: in which days are then');
 
 # --- Faults that pass, everywhere and at once
 
