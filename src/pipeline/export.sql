@@ -463,9 +463,9 @@ COMMENT ON FUNCTION dicom.write_manifest(dicom.pipeline, text) IS 'writes the ma
 
 /* --- the step --- */
 
-/* Files of one table, for as many stale days as fit into a short while; what fails is noted. Returns how many days are done. */
+/* Files of one table, for as many stale days as fit into a short while; what fails is noted. False: the store does not answer, or is full. */
 CREATE FUNCTION dicom.export_some(run bigint, p dicom.pipeline, of_table text, days date[])
-RETURNS void
+RETURNS boolean
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -479,6 +479,8 @@ DECLARE
 	done record;
 	code text;
 	message text;
+	detail text;
+	hint text;
 BEGIN
 	BEGIN
 		version := dicom.check_schema(p, of_table);
@@ -487,7 +489,7 @@ BEGIN
 		PERFORM dicom.note_failed_days(p.name, 'export', this_layer, p.epoch, days, code, dicom.safe_message(code, message));
 		PERFORM dicom.note_progress(run, done => cardinality(days), failed => cardinality(days));
 		PERFORM dicom.note_step_error(run, code, message);
-		RETURN;
+		RETURN true;
 	END;
 	FOR file IN
 		SELECT s.first_day, array_agg(u.day) AS days, jsonb_object_agg(u.day, d.touched_at) AS touched
@@ -511,12 +513,16 @@ BEGIN
 			PERFORM dicom.note_progress(run, done => cardinality(file.days), bytes => done.byte_count, inserted => (done.action = 'inserted')::integer,
 				updated => (done.action = 'updated')::integer, deleted => (done.action = 'deleted')::integer);
 		EXCEPTION WHEN OTHERS THEN
-			GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
+			GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
 			PERFORM dicom.note_failed_days(p.name, 'export', this_layer, p.epoch, file.days, code, dicom.safe_message(code, message));
 			PERFORM dicom.note_progress(run, done => cardinality(file.days), failed => cardinality(file.days));
-			PERFORM dicom.note_step_error(run, code, message);
+			PERFORM dicom.note_step_error(run, code, message, detail, hint);
+			IF code ~ '^(08|28|53|58)' THEN
+				RETURN false;
+			END IF;
 		END;
 	END LOOP;
+	RETURN true;
 END
 $$;
 COMMENT ON FUNCTION dicom.export_some(bigint, dicom.pipeline, text, date[]) IS 'exports days of a table, some of them';
@@ -568,8 +574,8 @@ BEGIN
 	LOOP
 		days := dicom.days_to_export(p, t.table_name);
 		IF cardinality(days) > 0 THEN
-			PERFORM dicom.export_some(run, p, t.table_name, days);
-			RETURN true;
+			/* Where the store does not answer, each day would take as long as the first to fail: the others wait for the next run. */
+			RETURN dicom.export_some(run, p, t.table_name, days);
 		END IF;
 		IF t.changed THEN
 			PERFORM dicom.write_manifest(p, t.table_name);

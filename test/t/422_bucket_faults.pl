@@ -11,15 +11,16 @@ use Time::HiRes qw(time);
 my $s3 = s3_server() or plan skip_all => 'no S3 server';
 my $proxy   = fault_proxy($s3);
 my $dir     = work_dir();
-my $cluster = cluster(conf => key_conf());
+my $cluster = cluster(conf => key_conf(), env => moved_clock("$dir/clock"));
 
+mkdir "$dir/files" or die;
 for my $number (1 .. 20)
 {
-	write_image(sprintf('%s/%02d.dcm', $dir, $number), study => int($number / 6), series => int($number / 3), image => $number,
+	write_image(sprintf('%s/files/%02d.dcm', $dir, $number), study => int($number / 6), series => int($number / 3), image => $number,
 		day => sprintf('202001%02d', 1 + $number / 6), patient => 'MRN-4711-' . int($number / 12), '00100010' => [ 'PN', 'SMITH^Ann^of' ],
 		pixels => pack 'C4', $number, 1, 2, 3);
 }
-put_directory($s3, 'provider', $dir);
+put_directory($s3, 'provider', "$dir/files");
 $s3->bucket($_) for qw(raw stage sealed);
 $cluster->query('CREATE EXTENSION dicom_fdw');
 
@@ -53,7 +54,7 @@ sub state_of
 
 	return pipeline_state($cluster, $name, stage => "${name}_stage", processed => "${name}_processed") =~ s/\b${name}_(stage|processed)\b/$1/gr
 		. $cluster->query("SELECT key, etag FROM ${name}_raw.files UNION ALL SELECT key, sha256 FROM ${name}_stage.compressed_images ORDER BY 1")
-		. $cluster->query("SELECT key FROM ${name}_stage_private.stage_objects ORDER BY 1");
+		. $cluster->query("SELECT key FROM ${name}_stage_private.stage_objects WHERE key LIKE 'compressed_images/%' ORDER BY 1");
 }
 
 sub last_run
@@ -102,8 +103,7 @@ is(count_of('calm_processed.images') . '|' . count_of('calm_stage.compressed_ima
 make_pipeline('orphan');
 $s3->request('DELETE', '/provider/20.dcm');
 run_pipeline($cluster, 'orphan');
-$s3->request('PUT', '/provider/20.dcm', body => read_text("$dir/20.dcm"));
-$s3->request('PUT', '/raw/orphan/20.dcm', body => read_text("$dir/20.dcm"));
+$s3->request('PUT', $_, body => read_text("$dir/files/20.dcm")) for '/provider/20.dcm', '/raw/orphan/20.dcm';
 fails('orphan', ['status /provider 404 0 NoSuchBucket'], qr/^failed\|copy: the bucket does not exist\ncopy\|58P01\|.*location/, 'no provider');
 is(count_of('orphan_processed.images'), 20, 'no provider: what is in raw is worked on');
 for my $case (
@@ -117,6 +117,9 @@ for my $case (
 {
 	fails('orphan', [ $case->[0] ], $case->[1], "provider: $case->[0]");
 }
+set_clock("$dir/clock", 3600);
+fails('orphan', [''], qr/^failed\|copy: the clocks of the store and of this machine differ .*\ncopy\|28000\|Synchronise the clock.*\nsync\|28000\|/, 'a clock that is an hour ahead');
+set_clock("$dir/clock", 0);
 recovers('orphan', 'provider');
 
 # --- Raw: some of it, and its listing
@@ -163,6 +166,14 @@ fails('sealed', [''], qr/^failed\|compress: frame 1: the store denies access .*s
 is(count_of("sealed_stage_private.stage_objects"), 0, 'stage: in which nothing is');
 $s3->request('DELETE', '/sealed', query => { policy => '' });
 recovers('sealed', 'stage: a bucket that may not be written');
+
+# Exported tables: a day is enough to know.
+make_pipeline('lake');
+$cluster->query("SELECT dicom.alter_pipeline('lake', options => '{\"export\": \"processed\"}')");
+fails('lake', ['status /stage/lake/processed 503 0 SlowDown'], qr/^failed\|export: the store asks to slow down\nexport\|53000\|.*max_requests/, 'stage: takes no tables');
+is(count_of("dicom.failures WHERE pipeline = 'lake' AND resolved IS NULL") . '|' . count_of('lake_processed.images WHERE pictures = 1'), '1|20', 'stage: which is tried once, and everything else is done');
+recovers('lake', 'stage: takes no tables');
+cmp_ok(count_of("dicom.export_file WHERE pipeline = 'lake' AND NOT gone"), '>', 4, 'stage: in which days are then');
 
 # --- Faults that pass, everywhere and at once
 
