@@ -88,7 +88,11 @@ BEGIN
 		same AS (
 			SELECT DISTINCT ON (t.source_key) t.source_key, o.deid_epoch, o.folder
 			FROM todo t
-			JOIN %1$I.picture_objects o ON o.source_key = t.source_key AND o.source_etag = t.source_etag AND o.settings = $3 AND o.state = 'done'
+			CROSS JOIN LATERAL (
+				SELECT x.deid_epoch, x.folder
+				FROM %1$I.picture_objects x
+				WHERE x.deid_epoch = ANY ($6) AND x.source_key = t.source_key AND x.source_etag = t.source_etag AND x.settings = $3 AND x.state = 'done'
+				OFFSET 0) o
 			WHERE t.failures = 0
 			ORDER BY t.source_key, o.deid_epoch = $1 DESC
 		),
@@ -112,7 +116,7 @@ BEGIN
 		SELECT CASE WHEN s.source_key IS NULL THEN 'make' ELSE 'copy' END, t.source_key, t.folder, s.deid_epoch, s.folder
 		FROM todo t
 		LEFT JOIN same s ON s.source_key = t.source_key$f$, pipeline.stage_schema || '_private')
-	USING epoch, days, dicom.picture_settings(pipeline.options), batch, run;
+	USING epoch, days, dicom.picture_settings(pipeline.options), batch, run, dicom.epochs_of(pipeline) || pipeline.old_epochs;
 END
 $$;
 COMMENT ON FUNCTION dicom.plan_pictures(dicom.pipeline, integer, date[], integer, bigint) IS 'chooses and notes the next objects of days to make pictures of, or to give other names to';
