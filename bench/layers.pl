@@ -87,7 +87,7 @@ sub changed_run
 
 # --- The merge of a day
 
-# Seconds of statements of which one image of the day is changed before each.
+# Three merges of the day after one image of it was changed: seconds, and bytes of WAL, of each.
 sub time_merges
 {
 	my ($pipeline, @statements) = @_;
@@ -99,11 +99,14 @@ sub time_merges
 	my @merges = ("SELECT inserted, updated, deleted FROM dicom.refresh_layer_days('bench', 'dicom_processed.images', 1, ARRAY['$day'::date])",
 		"DO 'BEGIN DELETE FROM peer WHERE study_date = ''$day''; INSERT INTO peer SELECT * FROM dicom_processed_private.images_query WHERE study_date = ''$day''; END'",
 		'REFRESH MATERIALIZED VIEW CONCURRENTLY peer_view');
-	my $rounds = join '', map { "\\timing off\n$change;\n\\timing on\n" . join('', map { "$_;\n" } @merges) } 0 .. $repetitions;
+	my $rounds = join '', map { "\\timing off\n$change;\n" . join('', map { "SELECT pg_current_wal_insert_lsn() AS lsn \\gset\n\\timing on\n$_;\n\\timing off\nSELECT 'WAL: ' || pg_current_wal_insert_lsn() - :'lsn';\n" } @merges) }
+		0 .. $repetitions;
 	my $out = $cluster->query(join('', map { "$_;\n" } @setup) . $rounds, db => $pipeline->{name});
-	my (@times, $number);
+	my (@times, @wal, $number);
 
 	push @{ $times[ $number++ % 3 ] }, $1 / 1000 while $out =~ /^Time: ([\d.]+) ms/mg;
+	$number = 0;
+	push @{ $wal[ $number++ % 3 ] }, $1 while $out =~ /^WAL: (\d+)/mg;
 	die "no times: $out\n" if $number != 3 * ($repetitions + 1);
 	die "what was merged is not one image: $out\n" if 1 + $repetitions != (() = $out =~ /^0\|1\|0$/mg);
 	my $different = $cluster->query(<<'END', db => $pipeline->{name});
@@ -113,7 +116,7 @@ SELECT count(*) FROM (
 END
 	die "$different rows are not the same in all three\n" if $different != 0;
 	my $images = $cluster->query("SELECT count(*) FROM peer WHERE study_date = '$day'", db => $pipeline->{name});
-	return ($images, map { my ($first, @others) = @$_; median(@others) } @times);
+	return ($images, map { my ($first, @others) = @$_; median(@others) } @times, @wal);
 }
 
 # --- All of it
@@ -133,12 +136,13 @@ for my $round (0 .. $repetitions)
 	push @few, $runs[1];
 }
 my ($images, @merges) = time_merges($many);
+my @wal = splice @merges, 3;
 
 print heading("bench/layers.sh $count $repetitions", $cluster);
 printf "%d files without pixels, one of which has changed, of a day of %d images: the table `images` of the processed schema.\n\n", $many->{images}, $images;
-print "| the day gets into the table | ms (median of $repetitions) | ratio |\n|---|---:|---:|\n";
+print "| the day gets into the table | ms (median of $repetitions) | ratio | WAL, KiB |\n|---|---:|---:|---:|\n";
 my @ways = ('as the pipeline merges it: what differs is written', 'DELETE, INSERT … SELECT of the day', 'REFRESH MATERIALIZED VIEW CONCURRENTLY, of all days');
-printf "| %s | %.1f | %.2f |\n", $ways[$_], 1000 * $merges[$_], $merges[$_] / $merges[0] for 0 .. 2;
+printf "| %s | %.1f | %.2f | %.0f |\n", $ways[$_], 1000 * $merges[$_], $merges[$_] / $merges[0], $wal[$_] / 1024 for 0 .. 2;
 
 # Of runs, the median of what a sub says.
 sub of_runs
