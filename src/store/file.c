@@ -88,6 +88,7 @@ close_store(struct store *store)
 	struct file_store *file = (struct file_store *) store;
 
 	file_read_forget(file);
+	file_sync_end(file);
 	if (file->root >= 0)
 		close(file->root);
 	free(file->directory);

@@ -27,15 +27,18 @@
 #define FILE_TEMPORARY        ".dicom_fdw-" /* what the name of a file being written begins with ... */
 #define FILE_TEMPORARY_DIGITS 16            /* ... and how many hexadecimal digits follow */
 #define FILE_SWEPT            64
+#define FILE_SYNC_MOST        64
 
 struct file_read;
 
 struct file_store
 {
 	struct store store;
-	char *directory; /* as resolved when the store was opened, without last slash unless it is the root */
-	int root;        /* its descriptor */
-	bool no_openat2; /* the kernel, or a filter, does not have it */
+	char *directory;     /* as resolved when the store was opened, without last slash unless it is the root */
+	int root;            /* its descriptor */
+	bool no_openat2;     /* the kernel, or a filter, does not have it */
+	uint64_t sync_queue; /* of the kernel, for file_sync_all(); 0: none */
+	bool no_sync_queue;  /* it does not give one */
 	struct file_read *spare; /* a closed read, for the next one */
 	int last;                /* descriptor of the file read last, -1: none */
 	char last_key[FILE_MAX_KEY + 1];
@@ -92,6 +95,12 @@ extern enum dicom_status file_check_interrupt(const struct file_store *file, str
  */
 extern void file_sweep(struct file_store *file, int directory);
 
+/* --- file_sync.c --- */
+
+/* fsync() of up to FILE_SYNC_MOST descriptors at a time; reasons[i] is 0 or the errno of descriptors[i]. */
+extern void file_sync_all(struct file_store *file, const int *descriptors, int *reasons, int count);
+extern void file_sync_end(struct file_store *file);
+
 /* --- the calls of store.h --- */
 
 extern enum dicom_status file_sweep_store(struct store *store, const char *prefix, int64_t before,
@@ -122,16 +131,19 @@ extern enum dicom_status file_upload_finish(struct store_upload *upload, char *e
 											struct dicom_error *error);
 extern void file_upload_close(struct store_upload *upload, bool may_wait);
 
-/* What finishing is made of, for many files together: the bytes get to disk (hasten: begin with that), the file its name, the name to disk. */
+/*
+ * What finishing is made of, for many files together. The bytes get to disk: hasten begins with that, the descriptor is to be synced, synced is
+ * told how that went (errno, or 0). Place gives the file its name, then the directory is to be synced. failed() says that it could not be.
+ */
 extern void file_upload_hasten(struct store_upload *upload);
-extern enum dicom_status file_upload_sync(struct store_upload *upload, struct dicom_error *error);
-extern enum dicom_status file_upload_place(struct store_upload *upload, struct dicom_error *error);
-extern enum dicom_status file_upload_sync_place(struct store_upload *upload, struct dicom_error *error);
-extern void file_upload_etag(const struct store_upload *upload, char *etag); /* after file_upload_sync() */
 extern int file_upload_descriptor(const struct store_upload *upload);
-
-/* Do both write into one directory? */
-extern bool file_uploads_are_neighbours(const struct store_upload *left, const struct store_upload *right);
+extern enum dicom_status file_upload_synced(struct store_upload *upload, int reason,
+											struct dicom_error *error);
+extern enum dicom_status file_upload_place(struct store_upload *upload, struct dicom_error *error);
+extern int file_upload_directory(const struct store_upload *upload);
+extern enum dicom_status file_upload_failed(const struct store_upload *upload, int reason,
+											struct dicom_error *error);
+extern void file_upload_etag(const struct store_upload *upload, char *etag); /* after synced */
 
 extern enum dicom_status file_copy_open(struct store *source, const char *source_key, const char *if_match,
 										struct store *target, const char *target_key,

@@ -207,70 +207,120 @@ file_copy_open(struct store *source, const char *source_key, const char *if_matc
 	return DICOM_OK;
 }
 
-/* The first of these changes, or those behind them, that is a copy which has not ended. */
-static struct file_copy *
-first_pending(struct store_link *link)
+/* Copies that are made durable together. */
+struct group
 {
-	for (; link; link = link->next)
-	{
-		struct store_change *change = (struct store_change *) link;
+	struct file_copy *copies[FILE_SYNC_MOST];
+	int count;
+};
 
-		if (!change->is_done && ((struct file_copy *) change)->upload)
-			return (struct file_copy *) change;
-	}
-	return NULL;
-}
-
-static struct file_copy *
-next_pending(struct file_copy *copy)
-{
-	return first_pending(copy->change.link.next);
-}
-
-static enum dicom_status
-place_copies(struct file_store *file, struct dicom_error *error)
-{
-	struct file_copy *copy;
-
-	for (copy = first_pending(file->store.changes); copy; copy = next_pending(copy))
-	{
-		if (file_check_interrupt(file, error) != DICOM_OK)
-			return DICOM_FAILED;
-		if (file_upload_sync(copy->upload, &copy->error) != DICOM_OK)
-			end_copy(copy, DICOM_FAILED);
-	}
-	for (copy = first_pending(file->store.changes); copy; copy = next_pending(copy))
-		if (file_upload_place(copy->upload, &copy->error) != DICOM_OK)
-			end_copy(copy, DICOM_FAILED);
-	return DICOM_OK;
-}
-
-/* The directory of a copy is on disk: so are the names of all copies there. */
+/* The next ones that have not ended. */
 static void
-end_neighbours(struct file_copy *copy)
+collect(struct file_store *file, struct group *group)
 {
-	struct file_copy *other;
+	struct store_link *link;
 
-	for (other = next_pending(copy); other; other = next_pending(other))
-		if (file_uploads_are_neighbours(copy->upload, other->upload))
-			end_copy(other, DICOM_OK);
-	end_copy(copy, DICOM_OK);
+	group->count = 0;
+	for (link = file->store.changes; link && group->count < FILE_SYNC_MOST; link = link->next)
+	{
+		struct file_copy *copy = (struct file_copy *) link;
+
+		if (!copy->change.is_done && copy->upload)
+			group->copies[group->count++] = copy;
+	}
+}
+
+/* Those that failed are no longer in the group. */
+static void
+drop_ended(struct group *group)
+{
+	int kept = 0;
+	int i;
+
+	for (i = 0; i < group->count; i++)
+		if (group->copies[i]->upload)
+			group->copies[kept++] = group->copies[i];
+	group->count = kept;
+}
+
+static void
+sync_bytes(struct file_store *file, struct group *group)
+{
+	int descriptors[FILE_SYNC_MOST];
+	int reasons[FILE_SYNC_MOST];
+	int i;
+
+	for (i = 0; i < group->count; i++)
+		descriptors[i] = file_upload_descriptor(group->copies[i]->upload);
+	file_sync_all(file, descriptors, reasons, group->count);
+	for (i = 0; i < group->count; i++)
+	{
+		struct file_copy *copy = group->copies[i];
+
+		if (file_upload_synced(copy->upload, reasons[i], &copy->error) != DICOM_OK ||
+			file_upload_place(copy->upload, &copy->error) != DICOM_OK)
+			end_copy(copy, DICOM_FAILED);
+	}
+	drop_ended(group);
+}
+
+/* Which of the copies up to this one is the first in the same directory. */
+static int
+first_neighbour(const struct stat *directories, int copy)
+{
+	int i = 0;
+
+	while (directories[i].st_dev != directories[copy].st_dev ||
+		   directories[i].st_ino != directories[copy].st_ino)
+		i++;
+	return i;
+}
+
+/* Each directory once. */
+static void
+sync_names(struct file_store *file, struct group *group)
+{
+	struct stat directories[FILE_SYNC_MOST];
+	int descriptors[FILE_SYNC_MOST];
+	int reasons[FILE_SYNC_MOST];
+	int place[FILE_SYNC_MOST];
+	int count = 0;
+	int i;
+
+	memset(directories, 0, sizeof(directories));
+	for (i = 0; i < group->count; i++)
+	{
+		int directory = file_upload_directory(group->copies[i]->upload);
+		int first = fstat(directory, &directories[i]) == 0 ? first_neighbour(directories, i) : i;
+
+		place[i] = first < i ? place[first] : count;
+		if (first == i)
+			descriptors[count++] = directory;
+	}
+	file_sync_all(file, descriptors, reasons, count);
+	for (i = 0; i < group->count; i++)
+	{
+		struct file_copy *copy = group->copies[i];
+		int reason = reasons[place[i]];
+
+		if (reason != 0)
+			file_upload_failed(copy->upload, reason, &copy->error);
+		end_copy(copy, reason == 0 ? DICOM_OK : DICOM_FAILED);
+	}
 }
 
 enum dicom_status
 file_wait(struct store *store, int timeout_ms, struct dicom_error *error)
 {
 	struct file_store *file = (struct file_store *) store;
-	struct file_copy *copy;
+	struct group group;
 
-	if (place_copies(file, error) != DICOM_OK)
-		return DICOM_FAILED;
-	for (copy = first_pending(store->changes); copy; copy = next_pending(copy))
+	for (collect(file, &group); group.count > 0; collect(file, &group))
 	{
-		if (file_upload_sync_place(copy->upload, &copy->error) == DICOM_OK)
-			end_neighbours(copy);
-		else
-			end_copy(copy, DICOM_FAILED);
+		if (file_check_interrupt(file, error) != DICOM_OK)
+			return DICOM_FAILED;
+		sync_bytes(file, &group);
+		sync_names(file, &group);
 	}
 	return DICOM_OK;
 }

@@ -289,14 +289,33 @@ file_upload_hasten(struct store_upload *base)
 		sync_file_range(upload->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
+int
+file_upload_descriptor(const struct store_upload *base)
+{
+	return ((const struct file_upload *) base)->fd;
+}
+
+int
+file_upload_directory(const struct store_upload *base)
+{
+	return ((const struct file_upload *) base)->directory;
+}
+
 enum dicom_status
-file_upload_sync(struct store_upload *base, struct dicom_error *error)
+file_upload_failed(const struct store_upload *base, int reason, struct dicom_error *error)
+{
+	errno = reason;
+	return fail_upload((const struct file_upload *) base, "write", error);
+}
+
+enum dicom_status
+file_upload_synced(struct store_upload *base, int reason, struct dicom_error *error)
 {
 	struct file_upload *upload = (struct file_upload *) base;
 
-	if ((!upload->no_sync && fsync(upload->fd) < 0) || fstat(upload->fd, &upload->written) < 0)
-		return fail_upload(upload, "write", error);
-	return DICOM_OK;
+	if (reason == 0 && fstat(upload->fd, &upload->written) < 0)
+		reason = errno;
+	return reason == 0 ? DICOM_OK : file_upload_failed(base, reason, error);
 }
 
 enum dicom_status
@@ -305,16 +324,6 @@ file_upload_place(struct store_upload *base, struct dicom_error *error)
 	struct file_upload *upload = (struct file_upload *) base;
 
 	return upload->if_none_match ? place_new(upload, error) : place_over(upload, error);
-}
-
-enum dicom_status
-file_upload_sync_place(struct store_upload *base, struct dicom_error *error)
-{
-	struct file_upload *upload = (struct file_upload *) base;
-
-	if (!upload->no_sync && fsync(upload->directory) < 0)
-		return fail_upload(upload, "write", error);
-	return DICOM_OK;
 }
 
 void
@@ -326,27 +335,15 @@ file_upload_etag(const struct store_upload *base, char *etag)
 enum dicom_status
 file_upload_finish(struct store_upload *base, char *etag, struct dicom_error *error)
 {
-	if (file_upload_sync(base, error) != DICOM_OK || file_upload_place(base, error) != DICOM_OK ||
-		file_upload_sync_place(base, error) != DICOM_OK)
+	struct file_upload *upload = (struct file_upload *) base;
+	int reason = upload->no_sync || fsync(upload->fd) == 0 ? 0 : errno;
+
+	if (file_upload_synced(base, reason, error) != DICOM_OK || file_upload_place(base, error) != DICOM_OK)
 		return DICOM_FAILED;
+	if (!upload->no_sync && fsync(upload->directory) < 0)
+		return file_upload_failed(base, errno, error);
 	file_upload_etag(base, etag);
 	return DICOM_OK;
-}
-
-int
-file_upload_descriptor(const struct store_upload *base)
-{
-	return ((const struct file_upload *) base)->fd;
-}
-
-bool
-file_uploads_are_neighbours(const struct store_upload *left, const struct store_upload *right)
-{
-	struct stat directories[2];
-
-	return fstat(((const struct file_upload *) left)->directory, &directories[0]) == 0 &&
-		   fstat(((const struct file_upload *) right)->directory, &directories[1]) == 0 &&
-		   directories[0].st_dev == directories[1].st_dev && directories[0].st_ino == directories[1].st_ino;
 }
 
 void
