@@ -605,6 +605,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET enable_nestloop = off
+SET enable_mergejoin = off
 AS $$
 DECLARE
 	tab text := format('%I.%I', l.storage_schema, l.storage_table);
@@ -614,10 +615,10 @@ DECLARE
 BEGIN
 	SELECT * INTO m FROM dicom.merge_pieces(tab::regclass, NULL);
 	EXECUTE format($f$
-		WITH old AS MATERIALIZED (
+		WITH here AS MATERIALIZED (
 			SELECT * FROM %1$s o WHERE o.deid_day = ANY ($2) AND o.deid_epoch = $1 AND %2$s
-			%3$s
 		),
+		%3$s
 		written AS (
 			INSERT INTO pg_temp.%4$I (%5$s, change_action, change_day)
 			SELECT %6$s, CASE WHEN o.deid_epoch IS NULL THEN 'inserted' ELSE 'updated' END, o.deid_day
@@ -631,9 +632,12 @@ BEGIN
 		)
 		SELECT count(*) FROM old o WHERE o.deid_day <> ALL ($2) AND o.deid_day <> ALL ($3)$f$,
 		tab, CASE WHEN days = ARRAY['-infinity'::date] THEN format('o.%I IS NULL', l.day_column) ELSE format('o.%I = ANY ($2)', l.day_column) END,
-		/* The same keys on other days; a key that holds the day has none. */
-		CASE WHEN l.day_column = ANY (l.key) THEN '' ELSE format('UNION ALL SELECT x.* FROM pg_temp.%I n CROSS JOIN LATERAL (SELECT o.* FROM %s o '
-			'WHERE o.deid_epoch = $1 AND %s AND o.deid_day <> ALL ($2) OFFSET 0) x', fresh, tab, keys_equal) END,
+		/* Of rows that are new here, the same keys on other days; a key that holds the day has none. */
+		CASE WHEN l.day_column = ANY (l.key) THEN 'old AS (SELECT * FROM here),'
+			ELSE format('newcomer AS MATERIALIZED (SELECT %s FROM pg_temp.%I n WHERE NOT EXISTS (SELECT FROM here o WHERE %s)), '
+				'old AS MATERIALIZED (SELECT * FROM here UNION ALL SELECT x.* FROM newcomer n CROSS JOIN LATERAL (SELECT o.* FROM %s o '
+				'WHERE o.deid_epoch = $1 AND %s AND o.deid_day <> ALL ($2) OFFSET 0) x),',
+				(SELECT string_agg(format('n.%I', k), ', ') FROM unnest(l.key) k), fresh, keys_equal, tab, keys_equal) END,
 		diff, m.columns, m.new_row, fresh, keys_equal, m.old_row)
 	INTO ambiguous
 	USING epoch, days, stale;

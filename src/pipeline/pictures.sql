@@ -113,7 +113,7 @@ BEGIN
 		SELECT CASE WHEN s.source_key IS NULL THEN 'make' ELSE 'copy' END, t.source_key, t.folder, s.deid_epoch, s.folder
 		FROM todo t
 		LEFT JOIN same s ON s.source_key = t.source_key$f$, pipeline.stage_schema || '_private')
-	USING epoch, days, dicom.picture_settings(pipeline.options), batch, run;
+	USING epoch, days, dicom.picture_settings(pipeline.options), batch, run, dicom.epochs_of(pipeline) || pipeline.old_epochs;
 END
 $$;
 COMMENT ON FUNCTION dicom.plan_pictures(dicom.pipeline, integer, date[], integer, bigint) IS 'chooses and notes the next objects of days to make pictures of, or to give other names to';

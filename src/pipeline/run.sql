@@ -197,23 +197,36 @@ END
 $$;
 COMMENT ON FUNCTION dicom.ready_days(dicom.pipeline, integer, boolean) IS 'the stale days of the stage schema that wait for nothing more, the newest first';
 
-/* As many of these days, from the first, as make a batch of objects; at least one. */
+/* As many of these days, from the first, as make a batch of objects; at least one. They are counted some at a time: mostly it is few that fit. */
 CREATE FUNCTION dicom.first_days(p dicom.pipeline, days date[], most integer)
 RETURNS date[]
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-WITH head AS (
-	SELECT u.day, u.place FROM unnest(days[1:least(most, 1000)]) WITH ORDINALITY u (day, place)
-),
-sized AS (
-	SELECT h.day, h.place, sum(s.objects) OVER (ORDER BY h.place) AS objects
-	FROM head h
-	JOIN dicom.day_sizes((p).raw, days[1:least(most, 1000)], (SELECT array_agg('-infinity'::timestamptz) FROM unnest(days[1:least(most, 1000)]) x)) s ON s.day = h.day
-)
-SELECT array_agg(s.day ORDER BY s.place)
-FROM sized s
-WHERE s.place = 1 OR s.objects <= dicom.pipeline_option((p).options, 'batch_objects')::bigint
+DECLARE
+	at_once constant integer := 64;
+	batch bigint := dicom.pipeline_option(p.options, 'batch_objects')::bigint;
+	fit integer := 0;
+	head date[];
+	counted record;
+BEGIN
+	days := days[1:least(most, 1000)];
+	LOOP
+		head := days[fit + 1:fit + at_once];
+		EXIT WHEN cardinality(head) = 0;
+		SELECT count(*) FILTER (WHERE t.objects <= batch) AS days, max(t.objects) AS objects
+		INTO counted
+		FROM (
+			SELECT sum(s.objects) OVER (ORDER BY u.place) AS objects
+			FROM unnest(head) WITH ORDINALITY u (day, place)
+			JOIN dicom.day_sizes(p.raw, head, array_fill('-infinity'::timestamptz, ARRAY[cardinality(head)])) s ON s.day = u.day
+		) t;
+		fit := fit + counted.days;
+		batch := batch - counted.objects;
+		EXIT WHEN counted.days < cardinality(head);
+	END LOOP;
+	RETURN days[1:greatest(fit, 1)];
+END
 $$;
 COMMENT ON FUNCTION dicom.first_days(dicom.pipeline, date[], integer) IS 'the days that are refreshed in one transaction';
 

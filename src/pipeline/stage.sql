@@ -276,13 +276,21 @@ SET jit = off
 AS $$
 DECLARE
 	m record;
+	actions text[];
 	same text := (SELECT string_agg(format('t.%1$I = n.%1$I', k), ' AND ') FROM unnest('deid_epoch'::text || row_key) k)
 		|| CASE WHEN by_day THEN ' AND t.deid_day = n.change_day' ELSE '' END;
 BEGIN
 	SELECT * INTO m FROM dicom.merge_pieces(tab, NULL);
+	EXECUTE format('SELECT array_agg(DISTINCT n.change_action) FROM pg_temp.%I n', diff) INTO actions;
+	IF 'deleted' = ANY (actions) THEN
 	EXECUTE format('DELETE FROM %s t USING pg_temp.%I n WHERE n.change_action = ''deleted'' AND %s', tab, diff, same);
+	END IF;
+	IF 'updated' = ANY (actions) THEN
 	EXECUTE format('UPDATE %s t SET %s FROM pg_temp.%I n WHERE n.change_action = ''updated'' AND %s', tab, m.assignments, diff, same);
+	END IF;
+	IF 'inserted' = ANY (actions) THEN
 	EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM pg_temp.%I n WHERE n.change_action = ''inserted''', tab, m.columns, m.new_columns, diff);
+	END IF;
 END
 $$;
 COMMENT ON FUNCTION dicom.apply_diff(regclass, text, text[], boolean) IS 'deletes, updates and inserts what a temporary table says; by_day: rows are looked for in the partition of their day';
