@@ -88,8 +88,12 @@ BEGIN
 		same AS (
 			SELECT DISTINCT ON (t.source_key) t.source_key, o.deid_epoch, o.folder
 			FROM todo t
-			JOIN %1$I.picture_objects o ON o.source_key = t.source_key AND o.source_etag = t.source_etag AND o.settings = $3 AND o.state = 'done'
-				AND o.next_attempt IS NULL
+			CROSS JOIN LATERAL (
+				SELECT x.deid_epoch, x.folder
+				FROM %1$I.picture_objects x
+				WHERE x.deid_epoch = ANY ($6) AND x.source_key = t.source_key AND x.source_etag = t.source_etag AND x.settings = $3 AND x.state = 'done'
+					AND x.next_attempt IS NULL
+				OFFSET 0) o
 			WHERE t.failures = 0
 			ORDER BY t.source_key, o.deid_epoch = $1 DESC
 		),

@@ -283,13 +283,13 @@ BEGIN
 	SELECT * INTO m FROM dicom.merge_pieces(tab, NULL);
 	EXECUTE format('SELECT array_agg(DISTINCT n.change_action) FROM pg_temp.%I n', diff) INTO actions;
 	IF 'deleted' = ANY (actions) THEN
-	EXECUTE format('DELETE FROM %s t USING pg_temp.%I n WHERE n.change_action = ''deleted'' AND %s', tab, diff, same);
+		EXECUTE format('DELETE FROM %s t USING pg_temp.%I n WHERE n.change_action = ''deleted'' AND %s', tab, diff, same);
 	END IF;
 	IF 'updated' = ANY (actions) THEN
-	EXECUTE format('UPDATE %s t SET %s FROM pg_temp.%I n WHERE n.change_action = ''updated'' AND %s', tab, m.assignments, diff, same);
+		EXECUTE format('UPDATE %s t SET %s FROM pg_temp.%I n WHERE n.change_action = ''updated'' AND %s', tab, m.assignments, diff, same);
 	END IF;
 	IF 'inserted' = ANY (actions) THEN
-	EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM pg_temp.%I n WHERE n.change_action = ''inserted''', tab, m.columns, m.new_columns, diff);
+		EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM pg_temp.%I n WHERE n.change_action = ''inserted''', tab, m.columns, m.new_columns, diff);
 	END IF;
 END
 $$;
