@@ -387,11 +387,11 @@ BEGIN
 			SET CONSTRAINTS ALL DEFERRED;
 			PERFORM dicom.note_progress(run, done => cardinality(batch), inserted => done.inserted, updated => done.updated, deleted => done.deleted);
 			PERFORM dicom.resolve_failed_days(p.name, 'stage', layer, batch);
-		/* Who owns the pipeline may not be allowed to write the audit: the privacy officer grants it. */
-		IF done.inserted + done.updated > 0 AND has_function_privilege('dicom.record_application(regclass, text, integer, bigint, text, jsonb)', 'EXECUTE') THEN
-			PERFORM dicom.record_application(format('%I.images', p.raw_schema)::regclass, dicom.pipeline_option(p.options, 'profile'), e,
-				done.inserted + done.updated, 'pipeline ' || p.name, jsonb_build_object('run', step_stage.run, 'days', cardinality(batch)));
-		END IF;
+			/* Who owns the pipeline may not be allowed to write the audit: the privacy officer grants it. */
+			IF done.inserted + done.updated > 0 AND has_function_privilege('dicom.record_application(regclass, text, integer, bigint, text, jsonb)', 'EXECUTE') THEN
+				PERFORM dicom.record_application(format('%I.images', p.raw_schema)::regclass, dicom.pipeline_option(p.options, 'profile'), e,
+					done.inserted + done.updated, 'pipeline ' || p.name, jsonb_build_object('run', step_stage.run, 'days', cardinality(batch)));
+			END IF;
 			EXIT;
 		EXCEPTION
 			WHEN SQLSTATE 'DC002' THEN
