@@ -12,6 +12,7 @@
 
 #include <jpeglib.h>
 
+#include "jpeg_grey.h"
 #include "picture_internal.h"
 
 #define PIECE           65536 /* bytes that go to the sink at once */
@@ -163,6 +164,8 @@ encode(struct encoding *encoding)
 		return DICOM_FAILED;
 	prepare(encoding);
 	set_parameters(encoding);
+	if (jpeg_grey_can(&encoding->compress))
+		return jpeg_grey_write(&encoding->compress, encoding->picture, encoding->sink, encoding->error);
 	jpeg_start_compress(&encoding->compress, TRUE);
 	if (encoding->compress.raw_data_in)
 		write_blocks(encoding);
