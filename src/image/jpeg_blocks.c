@@ -25,8 +25,8 @@ const uint8_t jpeg_zigzag[JPEG_BLOCK] = {
 
 #define LZCNT_BIT (1U << 5) /* of leaf 0x80000001, ECX */
 
-bool
-jpeg_blocks_can(void)
+static bool
+has_instructions(void)
 {
 	unsigned a;
 	unsigned b;
@@ -35,6 +35,17 @@ jpeg_blocks_can(void)
 
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
 		   __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & LZCNT_BIT);
+}
+
+/* Asked once: a virtual machine takes its time to answer. */
+bool
+jpeg_blocks_can(void)
+{
+	static enum { UNKNOWN, NO, YES } answer;
+
+	if (answer == UNKNOWN)
+		answer = has_instructions() ? YES : NO;
+	return answer == YES;
 }
 
 /* ---- tables ---- */

@@ -167,8 +167,7 @@ fill_codes(struct code codes[CODES], const JHUFF_TBL *table)
 }
 
 /*
- * Bits on their way, fewer than 8 between two calls. They are passed by value, and what is done with them many times is not left to be
- * called: so they stay in registers.
+ * Bits on their way. They are passed by value, and what is done with them many times is not left to be called: so they stay in registers.
  */
 struct bits
 {
@@ -179,18 +178,29 @@ struct bits
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Writes 8 bytes, of which those count that are full: without a branch that nobody could foretell. */
+/* Two codes, of up to 27 bits, fit behind what a flush leaves. */
 INLINE void
 put_bits(struct bits *bits, uint64_t value, unsigned length)
 {
-	uint64_t bytes;
-
 	bits->held = bits->held << length | value;
 	bits->count += length;
-	bytes = __builtin_bswap64(bits->held << (64 - bits->count));
+}
+
+/* Writes 8 bytes, of which those count that are full: without a branch that nobody could foretell. Leaves fewer than 8 bits. */
+INLINE void
+flush_bits(struct bits *bits)
+{
+	uint64_t bytes = __builtin_bswap64(bits->held << (-bits->count & 63));
+
 	memcpy(bits->next, &bytes, sizeof(bytes));
 	bits->next += bits->count / 8;
 	bits->count %= 8;
+}
+
+INLINE void
+put_code(struct bits *bits, const struct code *code)
+{
+	put_bits(bits, code->bits, code->length);
 }
 
 /* The code for the length of a value, and the value without the bits above that length; a negative one less 1. */
@@ -198,35 +208,59 @@ JPEG_BLOCKS_TARGET INLINE void
 put_value(struct bits *bits, const struct code *codes, uint32_t amount, uint32_t value)
 {
 	uint32_t length = amount ? 32 - (uint32_t) __builtin_clz(amount) : 0;
-	struct code code = codes[length];
+	const struct code *code = codes + length;
 
-	put_bits(bits, code.bits | jpeg_low_bits(value, length), code.length);
+	put_bits(bits, code->bits | jpeg_low_bits(value, length), code->length);
 }
 
+/* The next coefficient, and the zeros in front of it. */
+JPEG_BLOCKS_TARGET INLINE void
+put_next(const struct scan *scan, struct bits *bits, const struct jpeg_blocks *blocks, int number,
+		 uint64_t *present, size_t *previous)
+{
+	size_t place = (size_t) __builtin_ctzll(*present);
+	size_t zeros = place - *previous - 1;
+	uint8_t at = jpeg_zigzag[place];
+
+	for (; zeros > 15; zeros -= 16)
+	{
+		flush_bits(bits);
+		put_code(bits, &scan->other[ZEROS_16]);
+	}
+	put_value(bits, scan->other + zeros * 16, blocks->amounts[number][at], blocks->values[number][at]);
+	*previous = place;
+	*present &= *present - 1;
+}
+
+JPEG_BLOCKS_TARGET INLINE void
+put_difference(struct scan *scan, struct bits *bits, uint16_t amount, uint16_t value)
+{
+	int first = (int16_t) value < 0 ? -amount : amount;
+	int difference = first - scan->last;
+
+	scan->last = first;
+	put_value(bits, scan->first, (uint32_t) abs(difference), (uint32_t) (difference + (difference >> 31)));
+}
+
+/* Begins with fewer than 8 bits held, and ends so. */
 JPEG_BLOCKS_TARGET static struct bits
 put_block(struct scan *scan, struct bits bits, const struct jpeg_blocks *blocks, int number)
 {
-	const uint16_t *values = blocks->values[number];
-	const uint16_t *amounts = blocks->amounts[number];
 	uint64_t present = blocks->present[number] & ~(uint64_t) 1;
-	int first = (int16_t) values[0] < 0 ? -amounts[0] : amounts[0];
-	int difference = first - scan->last;
 	size_t previous = 0;
 
-	scan->last = first;
-	put_value(&bits, scan->first, (uint32_t) abs(difference), (uint32_t) (difference + (difference >> 31)));
-	for (; present; present &= present - 1)
+	put_difference(scan, &bits, blocks->amounts[number][0], blocks->values[number][0]);
+	while (present)
 	{
-		size_t place = (size_t) __builtin_ctzll(present);
-		size_t zeros = place - previous - 1;
-
-		for (; zeros > 15; zeros -= 16)
-			put_bits(&bits, scan->other[ZEROS_16].bits, scan->other[ZEROS_16].length);
-		put_value(&bits, scan->other + zeros * 16, amounts[jpeg_zigzag[place]], values[jpeg_zigzag[place]]);
-		previous = place;
+		put_next(scan, &bits, blocks, number, &present, &previous);
+		flush_bits(&bits);
+		if (present == 0)
+			break;
+		put_next(scan, &bits, blocks, number, &present, &previous);
 	}
 	if (previous < JPEG_BLOCK - 1)
-		put_bits(&bits, scan->other[END_OF_BLOCK].bits, scan->other[END_OF_BLOCK].length);
+		put_code(&bits, &scan->other[END_OF_BLOCK]);
+	flush_bits(&bits);
 	return bits;
 }
 
@@ -298,6 +332,7 @@ write_end(struct scan *scan, const struct picture_sink *sink, struct dicom_error
 	struct bits bits = {scan->held, scan->count, scan->room};
 
 	put_bits(&bits, 0x7F, 7);
+	flush_bits(&bits);
 	if (write_stuffed(sink, scan->room, bits.next, error) != DICOM_OK)
 		return DICOM_FAILED;
 	return sink->write(sink->arg, end, sizeof(end), error);
