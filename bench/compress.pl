@@ -41,11 +41,16 @@ sub empty
 	return $directory;
 }
 
+# Systems that reclaim memory early take files back out of the page cache.
+sub warm { return run('bash', '-c', 'cat "$1"/* >/dev/null', 'bash', $files); }
+
 # --- the ways: each returns how many pictures, the seconds, those of processors, and for the first files the picture
 
 sub dicompress
 {
 	my ($directory) = @_;
+
+	warm();
 	my ($seconds, $cpu, $out) = run(DicomTest::bin() . '/dicompress', '--key', '{series_instance_uid}/{sop_instance_uid}.jpg',
 		'--output', empty($directory), "$files/");
 	my %made = map { my $line = JSON::PP::decode_json($_); ($line->{source} => $line) } split /\n/, $out;
