@@ -164,10 +164,12 @@ narrow(struct wide a, int digits)
 JPEG_BLOCKS_TARGET static inline void
 transform_sums(__m256i outer, __m256i inner, struct wide half, int digits, __m256i r[8])
 {
-	r[2] = narrow(add(half, combine(outer, FIXED(0.541196100) + FIXED(0.765366865), inner, FIXED(0.541196100))),
-				  digits);
-	r[6] = narrow(add(half, combine(outer, FIXED(0.541196100), inner, FIXED(0.541196100) - FIXED(1.847759065))),
-				  digits);
+	r[2] =
+		narrow(add(half, combine(outer, FIXED(0.541196100) + FIXED(0.765366865), inner, FIXED(0.541196100))),
+			   digits);
+	r[6] =
+		narrow(add(half, combine(outer, FIXED(0.541196100), inner, FIXED(0.541196100) - FIXED(1.847759065))),
+			   digits);
 }
 
 JPEG_BLOCKS_TARGET static inline void
@@ -180,14 +182,14 @@ transform_differences(const __m256i d[4], struct wide half, int digits, __m256i 
 	struct wide z4 =
 		add(half, combine(even, FIXED(1.175875602), odd, FIXED(1.175875602) - FIXED(0.390180644)));
 
-	r[7] = narrow(
-		add(z3, combine(d[3], FIXED(0.298631336) - FIXED(0.899976223), d[0], -FIXED(0.899976223))), digits);
-	r[5] = narrow(
-		add(z4, combine(d[2], FIXED(2.053119869) - FIXED(2.562915447), d[1], -FIXED(2.562915447))), digits);
-	r[3] = narrow(
-		add(z3, combine(d[2], -FIXED(2.562915447), d[1], FIXED(3.072711026) - FIXED(2.562915447))), digits);
-	r[1] = narrow(
-		add(z4, combine(d[3], -FIXED(0.899976223), d[0], FIXED(1.501321110) - FIXED(0.899976223))), digits);
+	r[7] = narrow(add(z3, combine(d[3], FIXED(0.298631336) - FIXED(0.899976223), d[0], -FIXED(0.899976223))),
+				  digits);
+	r[5] = narrow(add(z4, combine(d[2], FIXED(2.053119869) - FIXED(2.562915447), d[1], -FIXED(2.562915447))),
+				  digits);
+	r[3] = narrow(add(z3, combine(d[2], -FIXED(2.562915447), d[1], FIXED(3.072711026) - FIXED(2.562915447))),
+				  digits);
+	r[1] = narrow(add(z4, combine(d[3], -FIXED(0.899976223), d[0], FIXED(1.501321110) - FIXED(0.899976223))),
+				  digits);
 }
 
 /* From register to register; the first pass keeps some digits, the second drops them. */
@@ -273,7 +275,8 @@ find_present(const struct jpeg_quantiser *quantiser, const __m256i r[8], uint64_
 		uint32_t bits;
 
 		for (from = 0; from < 4; from++)
-			ordered = _mm256_or_si256(ordered, _mm256_shuffle_epi8(rows[from], load(quantiser->order[i][from])));
+			ordered =
+				_mm256_or_si256(ordered, _mm256_shuffle_epi8(rows[from], load(quantiser->order[i][from])));
 		bits = ~(uint32_t) _mm256_movemask_epi8(_mm256_cmpeq_epi8(ordered, _mm256_setzero_si256()));
 		present[0] |= (uint64_t) (bits & 0xFFFF) << 16 * i;
 		present[1] |= (uint64_t) (bits >> 16) << 16 * i;

@@ -34,9 +34,11 @@ struct jpeg_quantiser
 
 struct jpeg_blocks
 {
-	uint16_t values[2][JPEG_BLOCK];  /* quantised coefficients, row by row; of negative ones, the two's complement less 1 */
+	uint16_t values
+		[2]
+		[JPEG_BLOCK]; /* quantised coefficients, row by row; of negative ones, the two's complement less 1 */
 	uint16_t amounts[2][JPEG_BLOCK]; /* the same without signs, nothing taken away */
-	uint64_t present[2];             /* those that are not 0: bit 0 for the first in the order of frequencies */
+	uint64_t present[2]; /* those that are not 0: bit 0 for the first in the order of frequencies */
 };
 
 /* The lowest bits of a number: a compiler does not see that there is an instruction for it. */

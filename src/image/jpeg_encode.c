@@ -1,9 +1,9 @@
 /*
  * jpeg_encode.c
- *	  A picture through libjpeg-turbo.
+ *	  A picture through libjpeg-turbo, or, where it is grey, past it: jpeg_grey.c.
  *
- * Grey rows go in as raw data, which spares libjpeg a copy byte by byte that takes a third of the time; they must be
- * whole blocks of 8 x 8 then. Colour rows go in as RGB, for whose conversion it has vector instructions.
+ * Where the processor lacks what that needs, grey rows go in as raw data, which spares libjpeg a copy byte by byte that takes a third
+ * of the time; they must be whole blocks of 8 x 8 then. Colour rows go in as RGB, for whose conversion it has vector instructions.
  */
 #include <setjmp.h>
 #include <stdio.h>

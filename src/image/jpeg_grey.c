@@ -9,10 +9,11 @@
 
 #include "jpeg_blocks.h"
 
-#define LONGEST_BLOCK 224 /* bytes: 64 codes of 16 bits with 11 of a value, and those that are written in advance */
-#define CODES         272 /* a run of zeros x 16 + the length of a value */
-#define END_OF_BLOCK  0x00
-#define ZEROS_16      0xF0
+#define LONGEST_BLOCK \
+	224 /* bytes: 64 codes of 16 bits with 11 of a value, and those that are written in advance */
+#define CODES        272 /* a run of zeros x 16 + the length of a value */
+#define END_OF_BLOCK 0x00
+#define ZEROS_16     0xF0
 
 bool
 jpeg_grey_can(const struct jpeg_compress_struct *compress)
@@ -307,7 +308,8 @@ write_row(struct scan *scan, const uint8_t *const rows[8], uint32_t count)
 
 /* A byte of ones is followed by one of zeros. */
 static enum dicom_status
-write_stuffed(const struct picture_sink *sink, const uint8_t *bytes, const uint8_t *end, struct dicom_error *error)
+write_stuffed(const struct picture_sink *sink, const uint8_t *bytes, const uint8_t *end,
+			  struct dicom_error *error)
 {
 	static const uint8_t zero = 0;
 
@@ -339,7 +341,8 @@ write_end(struct scan *scan, const struct picture_sink *sink, struct dicom_error
 }
 
 static enum dicom_status
-write_scan(struct scan *scan, struct picture *picture, const struct picture_sink *sink, struct dicom_error *error)
+write_scan(struct scan *scan, struct picture *picture, const struct picture_sink *sink,
+		   struct dicom_error *error)
 {
 	uint32_t blocks = (picture_columns(picture) + 7) / 8;
 	const uint8_t *rows[8];

@@ -2,7 +2,7 @@
  * jpeg_grey.h
  *	  Grey pictures as baseline JPEG, without libjpeg's way through every block.
  *
- * libjpeg computes its tables; what is made of them here is the file that it would write, byte for byte, in about half of the time.
+ * libjpeg computes its tables; what is made of them here is the file that it would write, byte for byte, in less time.
  */
 #ifndef IMAGE_JPEG_GREY_H
 #define IMAGE_JPEG_GREY_H

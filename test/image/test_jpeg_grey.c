@@ -62,7 +62,8 @@ check_same(const uint8_t *samples, uint32_t columns, uint32_t rows, int quality,
 	picture_close(picture);
 	if (got.length != want.length || memcmp(got.data, want.data, want.length) != 0)
 	{
-		printf("# %u x %u, quality %d: %zu bytes, want %zu\n", columns, rows, quality, got.length, want.length);
+		printf("# %u x %u, quality %d: %zu bytes, want %zu\n", columns, rows, quality, got.length,
+			   want.length);
 		unit_check(0, "the same bytes", __FILE__, __LINE__);
 	}
 	dicom_buffer_free(&got);
