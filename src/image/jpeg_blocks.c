@@ -8,12 +8,6 @@
  */
 #include "jpeg_blocks.h"
 
-const uint8_t jpeg_zigzag[JPEG_BLOCK] = {
-	0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
-	41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
-	30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
-};
-
 #ifdef __x86_64__
 
 #include <cpuid.h>
@@ -22,6 +16,12 @@ const uint8_t jpeg_zigzag[JPEG_BLOCK] = {
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
+
+const uint8_t jpeg_zigzag[JPEG_BLOCK] = {
+	0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
+	41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
+	30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+};
 
 #define LZCNT_BIT (1U << 5) /* of leaf 0x80000001, ECX */
 
@@ -302,14 +302,6 @@ jpeg_blocks_make(const struct jpeg_quantiser *quantiser, const uint8_t *const ro
 	transform(r, false);
 	quantise(quantiser, r, blocks);
 	find_present(quantiser, r, blocks->present);
-}
-
-#else
-
-bool
-jpeg_blocks_can(void)
-{
-	return false;
 }
 
 #endif

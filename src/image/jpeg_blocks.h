@@ -2,8 +2,8 @@
  * jpeg_blocks.h
  *	  What baseline JPEG makes of blocks of 8 x 8 grey pixels before bits are made of that: cosine transform and quantisation.
  *
- * In vector instructions, two blocks at a time; the numbers are those of libjpeg's accurate integer method ("islow"). Where a processor does
- * not have the instructions, jpeg_blocks_can() says so, and nothing else here may be called.
+ * In vector instructions, two blocks at a time; the numbers are those of libjpeg's accurate integer method ("islow"). It is there for
+ * x86-64 only; jpeg_blocks_can() says whether the processor has the instructions, without which nothing else here may be called.
  */
 #ifndef IMAGE_JPEG_BLOCKS_H
 #define IMAGE_JPEG_BLOCKS_H
@@ -14,11 +14,10 @@
 #define JPEG_BLOCK 64 /* coefficients */
 
 #ifdef __x86_64__
+
 #include <immintrin.h>
+
 #define JPEG_BLOCKS_TARGET __attribute__((target("avx2,bmi2,lzcnt")))
-#else
-#define JPEG_BLOCKS_TARGET
-#endif
 
 /* Where in a block, row by row, each coefficient of the order of frequencies stands: T.81, figure A.6. */
 extern const uint8_t jpeg_zigzag[JPEG_BLOCK];
@@ -32,29 +31,20 @@ struct jpeg_quantiser
 	uint8_t order[4][4][32]; /* of 16 coefficients of that order, those among 16 that stand in a row */
 };
 
+/* Coefficients row by row: as they are written, negative ones less 1; and without their signs, nothing taken away. */
 struct jpeg_blocks
 {
-	uint16_t values
-		[2]
-		[JPEG_BLOCK]; /* quantised coefficients, row by row; of negative ones, the two's complement less 1 */
-	uint16_t amounts[2][JPEG_BLOCK]; /* the same without signs, nothing taken away */
+	uint16_t values[2][JPEG_BLOCK];
+	uint16_t amounts[2][JPEG_BLOCK];
 	uint64_t present[2]; /* those that are not 0: bit 0 for the first in the order of frequencies */
 };
 
 /* The lowest bits of a number: a compiler does not see that there is an instruction for it. */
-#ifdef __x86_64__
 JPEG_BLOCKS_TARGET static inline uint32_t
 jpeg_low_bits(uint32_t value, uint32_t count)
 {
 	return _bzhi_u32(value, count);
 }
-#else
-static inline uint32_t
-jpeg_low_bits(uint32_t value, uint32_t count)
-{
-	return value & (((uint32_t) 1 << count) - 1);
-}
-#endif
 
 extern bool jpeg_blocks_can(void);
 
@@ -64,5 +54,7 @@ extern void jpeg_quantiser_fill(struct jpeg_quantiser *quantiser, const uint16_t
 /* Two blocks side by side: 16 pixels of each of the rows, from column on. */
 extern void jpeg_blocks_make(const struct jpeg_quantiser *quantiser, const uint8_t *const rows[8],
 							 uint32_t column, struct jpeg_blocks *blocks);
+
+#endif /* __x86_64__ */
 
 #endif

@@ -160,12 +160,14 @@ write_rows(struct encoding *encoding)
 static enum dicom_status
 encode(struct encoding *encoding)
 {
+	enum dicom_status status;
+
 	if (setjmp(encoding->stop))
 		return DICOM_FAILED;
 	prepare(encoding);
 	set_parameters(encoding);
-	if (jpeg_grey_can(&encoding->compress))
-		return jpeg_grey_write(&encoding->compress, encoding->picture, encoding->sink, encoding->error);
+	if (jpeg_grey_write(&encoding->compress, encoding->picture, encoding->sink, &status, encoding->error))
+		return status;
 	jpeg_start_compress(&encoding->compress, TRUE);
 	if (encoding->compress.raw_data_in)
 		write_blocks(encoding);

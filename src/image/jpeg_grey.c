@@ -15,8 +15,10 @@
 #define END_OF_BLOCK 0x00
 #define ZEROS_16     0xF0
 
-bool
-jpeg_grey_can(const struct jpeg_compress_struct *compress)
+#ifdef __x86_64__
+
+static bool
+can_write(const struct jpeg_compress_struct *compress)
 {
 	int i;
 
@@ -358,9 +360,9 @@ write_scan(struct scan *scan, struct picture *picture, const struct picture_sink
 	return write_end(scan, sink, error);
 }
 
-enum dicom_status
-jpeg_grey_write(const struct jpeg_compress_struct *compress, struct picture *picture,
-				const struct picture_sink *sink, struct dicom_error *error)
+static enum dicom_status
+write_picture(const struct jpeg_compress_struct *compress, struct picture *picture,
+			  const struct picture_sink *sink, struct dicom_error *error)
 {
 	struct header header;
 	struct scan scan = {.last = 0};
@@ -379,3 +381,24 @@ jpeg_grey_write(const struct jpeg_compress_struct *compress, struct picture *pic
 	free(scan.room);
 	return status;
 }
+
+bool
+jpeg_grey_write(const struct jpeg_compress_struct *compress, struct picture *picture,
+				const struct picture_sink *sink, enum dicom_status *status, struct dicom_error *error)
+{
+	if (!can_write(compress))
+		return false;
+	*status = write_picture(compress, picture, sink, error);
+	return true;
+}
+
+#else
+
+bool
+jpeg_grey_write(const struct jpeg_compress_struct *compress, struct picture *picture,
+				const struct picture_sink *sink, enum dicom_status *status, struct dicom_error *error)
+{
+	return false;
+}
+
+#endif

@@ -14,11 +14,13 @@
 
 #include "picture_internal.h"
 
-/* True where this processor and these parameters will do: grey, whole blocks, no more than 8 bits in the quantisation table. */
-extern bool jpeg_grey_can(const struct jpeg_compress_struct *compress);
-
-/* Writes the picture by the tables and the size that `compress` has been given. MEMORY, and what the sink fails with. */
-extern enum dicom_status jpeg_grey_write(const struct jpeg_compress_struct *compress, struct picture *picture,
-										 const struct picture_sink *sink, struct dicom_error *error);
+/*
+ * Writes the picture by the tables and the size that `compress` has been given. False, with nothing done, where this processor or these
+ * parameters are not for that: grey, whole blocks, numbers of 8 bits in the quantisation table, and none of JPEG's rarer ways. Else
+ * *status says what came of it: MEMORY, and what the sink fails with.
+ */
+extern bool jpeg_grey_write(const struct jpeg_compress_struct *compress, struct picture *picture,
+							const struct picture_sink *sink, enum dicom_status *status,
+							struct dicom_error *error);
 
 #endif
