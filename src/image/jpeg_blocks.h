@@ -39,11 +39,11 @@ struct jpeg_blocks
 	uint64_t present[2]; /* those that are not 0: bit 0 for the first in the order of frequencies */
 };
 
-/* The lowest bits of a number: a compiler does not see that there is an instruction for it. */
+/* How many of the highest bits of a number are 0; 32 where all are. */
 JPEG_BLOCKS_TARGET static inline uint32_t
-jpeg_low_bits(uint32_t value, uint32_t count)
+jpeg_leading_zeros(uint32_t number)
 {
-	return _bzhi_u32(value, count);
+	return _lzcnt_u32(number);
 }
 
 extern bool jpeg_blocks_can(void);

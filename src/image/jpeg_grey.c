@@ -11,7 +11,7 @@
 
 #define LONGEST_BLOCK \
 	224 /* bytes: 64 codes of 16 bits with 11 of a value, and those that are written in advance */
-#define CODES        272 /* a run of zeros x 16 + the length of a value */
+#define CODES        273 /* see code_place() */
 #define END_OF_BLOCK 0x00
 #define ZEROS_16     0xF0
 
@@ -132,6 +132,8 @@ make_header(struct header *header, const struct jpeg_compress_struct *compress)
 
 /* ---- bits ---- */
 
+#define INLINE static inline __attribute__((always_inline))
+
 /* A code with room for a value behind it, and the length of both together. */
 struct code
 {
@@ -150,36 +152,40 @@ struct scan
 	uint8_t *room; /* for what a row of blocks becomes */
 };
 
+/* Codes are for a run of zeros, and the length of a value in bits: found by how many of its 32 bits lie above that. */
+INLINE size_t
+code_place(size_t zeros, uint32_t above)
+{
+	return zeros * 16 + above;
+}
+
 /* Codes are counted up within a length, and doubled for the next: T.81, C.2. */
 static void
 fill_codes(struct code codes[CODES], const JHUFF_TBL *table)
 {
 	uint32_t code = 0;
 	uint32_t length;
-	int value = 0;
+	int next = 0;
 	int i;
 
 	memset(codes, 0, sizeof(struct code) * CODES);
 	for (length = 1; length <= 16; length++, code <<= 1)
 		for (i = 0; i < table->bits[length]; i++)
 		{
-			uint32_t more = table->huffval[value] & 15;
+			uint32_t value = table->huffval[next] & 15;
 
-			codes[table->huffval[value++]] = (struct code){code++ << more, length + more};
+			codes[code_place(table->huffval[next++] >> 4, 32 - value)] =
+				(struct code){code++ << value, length + value};
 		}
 }
 
-/*
- * Bits on their way. They are passed by value, and what is done with them many times is not left to be called: so they stay in registers.
- */
+/* Bits on their way. What is done with them is not left to be called: so they stay in registers. */
 struct bits
 {
 	uint64_t held;
 	unsigned count;
 	uint8_t *next;
 };
-
-#define INLINE static inline __attribute__((always_inline))
 
 /* Two codes, of up to 27 bits, fit behind what a flush leaves. */
 INLINE void
@@ -206,14 +212,14 @@ put_code(struct bits *bits, const struct code *code)
 	put_bits(bits, code->bits, code->length);
 }
 
-/* The code for the length of a value, and the value without the bits above that length; a negative one less 1. */
+/* The code for a value, and the value without the bits above its length; a negative one less 1. */
 JPEG_BLOCKS_TARGET INLINE void
-put_value(struct bits *bits, const struct code *codes, uint32_t amount, uint32_t value)
+put_value(struct bits *bits, const struct code *codes, size_t zeros, uint32_t amount, uint32_t value)
 {
-	uint32_t length = amount ? 32 - (uint32_t) __builtin_clz(amount) : 0;
-	const struct code *code = codes + length;
+	uint32_t above = jpeg_leading_zeros(amount);
+	const struct code *code = codes + code_place(zeros, above);
 
-	put_bits(bits, code->bits | jpeg_low_bits(value, length), code->length);
+	put_bits(bits, code->bits | value << (above & 31) >> (above & 31), code->length);
 }
 
 /* The next coefficient, and the zeros in front of it. */
@@ -221,16 +227,16 @@ JPEG_BLOCKS_TARGET INLINE void
 put_next(const struct scan *scan, struct bits *bits, const struct jpeg_blocks *blocks, int number,
 		 uint64_t *present, size_t *previous)
 {
-	size_t place = (size_t) __builtin_ctzll(*present);
+	size_t place = (unsigned) __builtin_ctzll(*present);
 	size_t zeros = place - *previous - 1;
 	uint8_t at = jpeg_zigzag[place];
 
 	for (; zeros > 15; zeros -= 16)
 	{
 		flush_bits(bits);
-		put_code(bits, &scan->other[ZEROS_16]);
+		put_code(bits, &scan->other[code_place(15, 32)]);
 	}
-	put_value(bits, scan->other + zeros * 16, blocks->amounts[number][at], blocks->values[number][at]);
+	put_value(bits, scan->other, zeros, blocks->amounts[number][at], blocks->values[number][at]);
 	*previous = place;
 	*present &= *present - 1;
 }
@@ -242,29 +248,28 @@ put_difference(struct scan *scan, struct bits *bits, uint16_t amount, uint16_t v
 	int difference = first - scan->last;
 
 	scan->last = first;
-	put_value(bits, scan->first, (uint32_t) abs(difference), (uint32_t) (difference + (difference >> 31)));
+	put_value(bits, scan->first, 0, (uint32_t) abs(difference), (uint32_t) (difference + (difference >> 31)));
 }
 
 /* Begins with fewer than 8 bits held, and ends so. */
-JPEG_BLOCKS_TARGET static struct bits
-put_block(struct scan *scan, struct bits bits, const struct jpeg_blocks *blocks, int number)
+JPEG_BLOCKS_TARGET INLINE void
+put_block(struct scan *scan, struct bits *bits, const struct jpeg_blocks *blocks, int number)
 {
 	uint64_t present = blocks->present[number] & ~(uint64_t) 1;
 	size_t previous = 0;
 
-	put_difference(scan, &bits, blocks->amounts[number][0], blocks->values[number][0]);
+	put_difference(scan, bits, blocks->amounts[number][0], blocks->values[number][0]);
 	while (present)
 	{
-		put_next(scan, &bits, blocks, number, &present, &previous);
-		flush_bits(&bits);
+		put_next(scan, bits, blocks, number, &present, &previous);
+		flush_bits(bits);
 		if (present == 0)
 			break;
-		put_next(scan, &bits, blocks, number, &present, &previous);
+		put_next(scan, bits, blocks, number, &present, &previous);
 	}
 	if (previous < JPEG_BLOCK - 1)
-		put_code(&bits, &scan->other[END_OF_BLOCK]);
-	flush_bits(&bits);
-	return bits;
+		put_code(bits, &scan->other[code_place(0, 32)]);
+	flush_bits(bits);
 }
 
 /* ---- the picture ---- */
@@ -291,6 +296,7 @@ write_row(struct scan *scan, const uint8_t *const rows[8], uint32_t count)
 {
 	struct bits bits = {scan->held, scan->count, scan->room};
 	struct jpeg_blocks blocks;
+	int number;
 	uint32_t i;
 
 	for (i = 0; i < count; i += 2)
@@ -299,9 +305,8 @@ write_row(struct scan *scan, const uint8_t *const rows[8], uint32_t count)
 			jpeg_blocks_make(&scan->quantiser, rows, i * 8, &blocks);
 		else
 			make_last(scan, rows, i * 8, &blocks);
-		bits = put_block(scan, bits, &blocks, 0);
-		if (i + 1 < count)
-			bits = put_block(scan, bits, &blocks, 1);
+		for (number = 0; number < 2 && i + (uint32_t) number < count; number++)
+			put_block(scan, &bits, &blocks, number);
 	}
 	scan->held = bits.held;
 	scan->count = bits.count;
