@@ -165,7 +165,7 @@ sub fill
 
 SKIP:
 {
-	skip 'a tmpfs cannot be mounted in a namespace of user and mounts', 16 unless $ENV{DICOM_TEST_SMALL_DISKS};
+	skip 'a tmpfs cannot be mounted in a namespace of user and mounts', 17 unless $ENV{DICOM_TEST_SMALL_DISKS};
 	my %disk = map { $_ => "$ENV{DICOM_TEST_SMALL_DISKS}/$_" } qw(raw stage);
 
 	# A picture takes a page or two: some of the four frames of an image find room, others do not.
@@ -235,7 +235,7 @@ sub poison
 	}
 }
 
-write_poison("$provider/00 poison.dcm", 400);
+write_poison("$provider/00 poison.dcm", 250);
 make_pipeline('poisoned');
 my $poisoner = poison("$dir/poisoned/stage");
 for my $count (1 .. 2)

@@ -114,7 +114,8 @@ s/calm_(stage|processed|raw)/dicom_$1/g for $expected;
 ok($state eq $expected, 'every row is the same') or diag(difference($expected, $state));
 cmp_ok(() = $state =~ /^processed\.images /mg, '>=', 60, 'and there are many');
 is(system('diff', '-r', '-x', '.dicom_fdw-*', "$dir/provider", "$dir/raw"), 0, 'every file is copied, whole');
-my ($pictures, $right) = map { stage_files("$dir/$_") } qw(stage stage2);
+# What was being written when its writer was killed may stay, under a name that nothing reads.
+my ($pictures, $right) = map { stage_files("$dir/$_") =~ s/^\S*\/\.dicom_fdw-.*\n//mgr } qw(stage stage2);
 ok($pictures eq $right, 'every picture is the same, and there is none besides') or diag(difference($right, $pictures));
 is($cluster->query('SELECT count(*) FROM (SELECT key FROM dicom.copied GROUP BY source, target, key HAVING count(*) > 1) d'), 0, 'nothing is noted twice');
 unlike($cluster->server_log, qr/terminated by signal (?!9\b)|PANIC|TRAP/, 'no process died by itself');
