@@ -257,7 +257,7 @@ BEGIN
 	SET state = 'stale', next_attempt = NULL
 	WHERE d.pipeline = p.name AND d.state IN ('failed', 'stopped')
 		AND (d.next_attempt IS NULL OR d.next_attempt <= clock_timestamp() OR d.next_attempt > clock_timestamp() + interval '25 hours');
-	EXECUTE format('UPDATE %I.picture_objects o SET next_attempt = clock_timestamp() WHERE o.next_attempt > clock_timestamp() + interval ''25 hours''', p.stage_schema || '_private');
+	EXECUTE format('UPDATE %I.picture_objects o SET next_attempt = clock_timestamp() WHERE o.state = ''failed'' AND o.next_attempt > clock_timestamp() + interval ''25 hours''', p.stage_schema || '_private');
 	EXECUTE format($f$
 		SELECT dicom.mark_days($1, $2, o.deid_epoch, array_agg(DISTINCT o.source_day))
 		FROM %I.picture_objects o
@@ -373,11 +373,11 @@ BEGIN
 			SET CONSTRAINTS ALL DEFERRED;
 			PERFORM dicom.note_progress(run, done => cardinality(batch), inserted => done.inserted, updated => done.updated, deleted => done.deleted);
 			PERFORM dicom.resolve_failed_days(p.name, 'stage', layer, batch);
-		/* Who owns the pipeline may not be allowed to write the audit: the privacy officer grants it. */
-		IF done.inserted + done.updated > 0 AND has_function_privilege('dicom.record_application(regclass, text, integer, bigint, text, jsonb)', 'EXECUTE') THEN
-			PERFORM dicom.record_application(format('%I.images', p.raw_schema)::regclass, dicom.pipeline_option(p.options, 'profile'), e,
-				done.inserted + done.updated, 'pipeline ' || p.name, jsonb_build_object('run', step_stage.run, 'days', cardinality(batch)));
-		END IF;
+			/* Who owns the pipeline may not be allowed to write the audit: the privacy officer grants it. */
+			IF done.inserted + done.updated > 0 AND has_function_privilege('dicom.record_application(regclass, text, integer, bigint, text, jsonb)', 'EXECUTE') THEN
+				PERFORM dicom.record_application(format('%I.images', p.raw_schema)::regclass, dicom.pipeline_option(p.options, 'profile'), e,
+					done.inserted + done.updated, 'pipeline ' || p.name, jsonb_build_object('run', step_stage.run, 'days', cardinality(batch)));
+			END IF;
 			EXIT;
 		EXCEPTION
 			WHEN SQLSTATE 'DC002' THEN
@@ -527,18 +527,27 @@ COMMENT ON FUNCTION dicom.step_compress(bigint) IS 'makes pictures of some image
 /* So many days as have some ten thousand rows, going by the size of the tables that they are made from. */
 CREATE FUNCTION dicom.days_at_once(p dicom.pipeline, l dicom.layer, days bigint)
 RETURNS integer
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT greatest(least(20 * 400 * 1024 / greatest(coalesce(max(t.bytes), 0) / greatest(count(DISTINCT d.day), days, 1), 1024), 1000), 1)::integer
-FROM dicom.inputs_of(p.name, l.name) i
-LEFT JOIN LATERAL (
-	SELECT sum(pg_relation_size(c.oid)) AS bytes
-	FROM pg_class c
-	WHERE c.oid = to_regclass(format('%I.%I', i.storage_schema, i.storage_table))
-		OR c.oid IN (SELECT f.relid FROM pg_partition_tree(to_regclass(format('%I.%I', i.storage_schema, i.storage_table))) f)
-) t ON true
-LEFT JOIN dicom.layer_day d ON d.pipeline = p.name AND d.layer = l.name
+DECLARE
+	bytes bigint;
+	all_days bigint;
+BEGIN
+	IF days <= 1 THEN
+		RETURN 1;
+	END IF;
+	SELECT coalesce(max(t.bytes), 0) INTO bytes
+	FROM dicom.inputs_of(p.name, l.name) i
+	LEFT JOIN LATERAL (
+		SELECT sum(pg_relation_size(c.oid)) AS bytes
+		FROM pg_class c
+		WHERE c.oid = to_regclass(format('%I.%I', i.storage_schema, i.storage_table))
+			OR c.oid IN (SELECT f.relid FROM pg_partition_tree(to_regclass(format('%I.%I', i.storage_schema, i.storage_table))) f)
+	) t ON true;
+	SELECT count(*) INTO all_days FROM dicom.layer_day d WHERE d.pipeline = p.name AND d.layer = l.name AND d.epoch = p.epoch;
+	RETURN greatest(least(20 * 400 * 1024 / greatest(bytes / greatest(all_days, days), 1024), 1000), 1);
+END
 $$;
 COMMENT ON FUNCTION dicom.days_at_once(dicom.pipeline, dicom.layer, bigint) IS 'how many days of a layer are refreshed in one transaction';
 
