@@ -257,7 +257,7 @@ BEGIN
 	SET state = 'stale', next_attempt = NULL
 	WHERE d.pipeline = p.name AND d.state IN ('failed', 'stopped')
 		AND (d.next_attempt IS NULL OR d.next_attempt <= clock_timestamp() OR d.next_attempt > clock_timestamp() + interval '25 hours');
-	EXECUTE format('UPDATE %I.picture_objects o SET next_attempt = clock_timestamp() WHERE o.next_attempt > clock_timestamp() + interval ''25 hours''', p.stage_schema || '_private');
+	EXECUTE format('UPDATE %I.picture_objects o SET next_attempt = clock_timestamp() WHERE o.state = ''failed'' AND o.next_attempt > clock_timestamp() + interval ''25 hours''', p.stage_schema || '_private');
 	EXECUTE format($f$
 		SELECT dicom.mark_days($1, $2, o.deid_epoch, array_agg(DISTINCT o.source_day))
 		FROM %I.picture_objects o
@@ -561,18 +561,27 @@ COMMENT ON FUNCTION dicom.step_compress(bigint) IS 'makes pictures of some image
 /* So many days as have some ten thousand rows, going by the size of the tables that they are made from. */
 CREATE FUNCTION dicom.days_at_once(p dicom.pipeline, l dicom.layer, days bigint)
 RETURNS integer
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT greatest(least(20 * 400 * 1024 / greatest(coalesce(max(t.bytes), 0) / greatest(count(DISTINCT d.day), days, 1), 1024), 1000), 1)::integer
+DECLARE
+	bytes bigint;
+	all_days bigint;
+BEGIN
+	IF days <= 1 THEN
+		RETURN 1;
+	END IF;
+	SELECT coalesce(max(t.bytes), 0) INTO bytes
 FROM dicom.inputs_of(p.name, l.name) i
 LEFT JOIN LATERAL (
 	SELECT sum(pg_relation_size(c.oid)) AS bytes
 	FROM pg_class c
 	WHERE c.oid = to_regclass(format('%I.%I', i.storage_schema, i.storage_table))
 		OR c.oid IN (SELECT f.relid FROM pg_partition_tree(to_regclass(format('%I.%I', i.storage_schema, i.storage_table))) f)
-) t ON true
-LEFT JOIN dicom.layer_day d ON d.pipeline = p.name AND d.layer = l.name
+	) t ON true;
+	SELECT count(*) INTO all_days FROM dicom.layer_day d WHERE d.pipeline = p.name AND d.layer = l.name AND d.epoch = p.epoch;
+	RETURN greatest(least(20 * 400 * 1024 / greatest(bytes / greatest(all_days, days), 1024), 1000), 1);
+END
 $$;
 COMMENT ON FUNCTION dicom.days_at_once(dicom.pipeline, dicom.layer, bigint) IS 'how many days of a layer are refreshed in one transaction';
 
