@@ -76,7 +76,7 @@ enum parquet_compression
 struct parquet_options
 {
 	enum parquet_compression compression;
-	int level;                /* of zstd; 0: 3 */
+	int level;                /* of zstd; 0: 1 */
 	uint32_t row_group_rows;  /* 0: 122880 */
 	uint64_t row_group_bytes; /* of values, before compression; 0: 64 MiB */
 	int threads;            /* that encode, the caller's among them; 0: two, or one where there is one core */

@@ -13,7 +13,7 @@
 
 #define DEFAULT_ROWS  122880
 #define DEFAULT_BYTES ((uint64_t) 64 << 20)
-#define DEFAULT_LEVEL 3
+#define DEFAULT_LEVEL 1
 #define MOST_GROUPS   INT16_MAX /* ordinals are 16 bits */
 
 #define THREADS     2
