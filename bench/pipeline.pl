@@ -123,8 +123,8 @@ print heading("bench/pipeline.sh $images $small $repetitions", $cluster);
 print "Generated CT images of 16 bits, in one directory, in the page cache; all is written to one disk.\n\n"
 	. "- Orthanc $version, as Debian configures it, parses each file, stores it uncompressed with its MD5 (fsync, `SyncStorageArea`), and has it in its index in SQLite (WAL, synchronous NORMAL: "
 	. "no fsync for each). It makes no pictures.\n"
-	. "- A pipeline, one session on an empty database, copies each file (fsync, of its name too), reads its header into the catalog, de-identifies it into the rows of stage, makes its picture (JPEG of "
-	. "quality 90, no fsync: it can be made again) and the rows of the processed schema (each commit with fsync).\n\n"
+	. "- A pipeline, one session on an empty database, copies each file, reads its header into the catalog, de-identifies it into the rows of stage, makes its picture (JPEG of quality 90) "
+	. "and the rows of the processed schema. Files and pictures of a batch are flushed to the disk (syncfs) before its rows are committed, with fsync.\n\n"
 	. "The ratio is that of rates, Orthanc's best being 1.\n\n";
 for my $kind (@kinds)
 {
