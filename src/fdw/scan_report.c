@@ -6,6 +6,7 @@
 
 #include "utils/memutils.h"
 
+#include "../pg/report.h"
 #include "distinct.h"
 #include "scan_internal.h"
 
@@ -119,7 +120,7 @@ report_files(struct scan *scan)
 		WARNING,
 		(errcode(ERRCODE_WARNING),
 		 errmsg("\"%s\": %s", scan->request.name, describe_bad_files(&scan->counters)),
-		 errdetail("The first is \"%s\".", scan->counters.first_bad_file),
+		 errdetail("The first is \"%s\".", scan->counters.first_bad_file), errdetail_not_logged(),
 		 errhint(
 			 "SELECT key, error FROM a table of entity 'files' WHERE error IS NOT NULL, or dicom.files(), tells why.")));
 }
@@ -129,9 +130,9 @@ report_values(struct scan *scan)
 {
 	const struct scan_counters *c = &scan->counters;
 
-	ereport(NOTICE, (errmsg("\"%s\": " UINT64_FORMAT
-							" values did not fit their columns and are NULL; the first is %s",
-							scan->request.name, c->bad_values, c->first_bad_value),
+	ereport(NOTICE, (errmsg("\"%s\": " UINT64_FORMAT " values did not fit their columns and are NULL",
+							scan->request.name, c->bad_values),
+					 errdetail("The first is %s.", c->first_bad_value), errdetail_not_logged(),
 					 errhint("dicom.elements() and the column \"warnings\" of files show the texts.")));
 }
 

@@ -52,6 +52,7 @@ check_reject_limit(struct scan *scan, const struct reader_item *item)
 		(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 		 errmsg("reject_limit of \"%s\" is reached: " UINT64_FORMAT " bad files", scan->request.name, bad),
 		 errdetail("The last one is \"%s\": %s.", key_of(item), report_line(&item->error)),
+		 errdetail_not_logged(),
 		 errhint("SELECT key, error FROM a table of entity 'files' shows what is wrong with each of them.")));
 }
 
@@ -89,7 +90,7 @@ note_complaints(struct scan *scan, const struct reader_item *item, const struct 
 			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 			 errmsg("value does not fit column \"%s\" of \"%s\"", complaints->first_column,
 					scan->request.name),
-			 errdetail("Object: %s%s", store_location(scan->store), key_of(item)),
+			 errdetail("Object: %s%s", store_location(scan->store), key_of(item)), errdetail_not_logged(),
 			 errhint("Set on_bad_value 'null', or declare the column as text to see what the file holds.")));
 	scan->counters.bad_values += complaints->count;
 	remember_first(scan, &scan->counters.first_bad_value,

@@ -105,7 +105,8 @@ report_error(const struct dicom_error *error)
 		CHECK_FOR_INTERRUPTS();
 	ereport(ERROR, (errcode(report_sqlstate(error)), errmsg("%s", to_server(error->message)),
 					error->object[0]
-						? errdetail("Object: %s%s%s", to_server(error->object), *place ? ", " : "", place)
+						? (errdetail("Object: %s%s%s", to_server(error->object), *place ? ", " : "", place),
+						   errdetail_not_logged())
 					: *place ? errdetail("At %s.", place)
 							 : 0,
 					error->hint[0] ? errhint("%s", sentence(error->hint)) : 0));

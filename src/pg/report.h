@@ -9,6 +9,9 @@
 
 #include "../dicom/error.h"
 
+/* Beside errdetail(), where that names an object: keys may name people, so that the server's log is told less than the client. */
+#define errdetail_not_logged() errdetail_log("The client was told which object.")
+
 /* Throws an error of the lower half; an interrupt becomes whatever CHECK_FOR_INTERRUPTS() makes of it. Does not return. */
 extern void report_error(const struct dicom_error *error) pg_attribute_noreturn();
 

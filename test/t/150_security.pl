@@ -202,4 +202,13 @@ is($out, '000002.dcm|', 'elsewhere it is NULL');
 unlike($err, qr/SECRET/, 'and silent');
 unlike($cluster->server_log, qr/SECRET\^/, 'nor does the log');
 
+# --- Keys, which may name people
+
+write_text("$inside/DOE-JANE.dcm", substr($file, 0, 200));
+($out, $err, $code) = $cluster->psql("SET client_min_messages = notice; SELECT * FROM lenient WHERE filename >= 'D'");
+like($err, qr/The first is "DOE-JANE\.dcm"/, 'a WARNING names a bad file');
+(undef, $err, $code) = $cluster->psql("ALTER FOREIGN TABLE strict OPTIONS (ADD on_error 'error'); SET log_statement = none; SELECT * FROM strict WHERE filename >= 'D'");
+like($err, qr/Object: .*DOE-JANE\.dcm/, 'so does an error');
+unlike($cluster->server_log, qr/DOE-JANE/, 'the log does not');
+
 done_testing();
