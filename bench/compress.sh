@@ -13,5 +13,4 @@ cd "$top"
 . bench/common.sh "$@"
 
 gcc -O2 -o "$work/turbo_limit" bench/peers/turbo_limit.c -ljpeg -lpthread
-results=$(measure compress.pl "${1:-10000}" "${2:-3}")
-section 'Compression' "$results"
+section 'Compression' compress.pl "${1:-10000}" "${2:-3}"

@@ -10,4 +10,4 @@ cd "$top"
 
 as_user bash test/parquet/engines.sh "$work/engines"
 as_user cp bench/peers/duckdb_copy.mjs "$work/engines/"
-section 'Parquet' "$(measure parquet.pl "${1:-1000000}" "${2:-5}")"
+section 'Parquet' parquet.pl "${1:-1000000}" "${2:-5}"

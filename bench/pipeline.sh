@@ -9,4 +9,4 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"
 . bench/common.sh "$@"
 
-section 'Pipeline' "$(measure pipeline.pl "${1:-1000}" "${2:-4000}" "${3:-3}")"
+section 'Pipeline' pipeline.pl "${1:-1000}" "${2:-4000}" "${3:-3}"

@@ -11,4 +11,4 @@ cd "$top"
 . bench/common.sh "$@"
 
 g++ -std=c++17 -O2 -o "$work/dcmtk_scan" bench/peers/dcmtk_scan.cc -ldcmdata -loflog -lofstd
-section 'Scan' "$(measure scan.pl "${1:-2000}" "${2:-7}")"
+section 'Scan' scan.pl "${1:-2000}" "${2:-7}"

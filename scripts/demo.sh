@@ -2,8 +2,9 @@
 # usage: scripts/demo.sh [run | psql [ARGUMENT...] | stop | delete]
 #
 # Builds dicom_fdw, starts a throw-away PostgreSQL with it, and shows the DICOM files that the package python3-pydicom
-# brings along as tables; then a pipeline makes de-identified tables and pictures of them. Needs root or sudo only to install missing packages. Everything it makes is below one directory, which it
-# names in the end; the server listens on a Unix socket there and nowhere else.
+# brings along as tables; then a pipeline makes de-identified tables and pictures of them. Needs root or sudo only to install
+# missing packages. Everything it makes is below one directory, which it names in the end; the server listens on a Unix socket there
+# and nowhere else.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"

@@ -220,7 +220,7 @@ options_set_window(struct options *options, const char *text, struct dicom_error
 
 	options->window = text;
 	picture->window = PICTURE_WINDOW_FILE;
-	picture->window_number = 1;
+	picture->window_number = 0;
 	if (strcmp(text, "file") == 0)
 		return DICOM_OK;
 	if (strncmp(text, "file:", 5) == 0)
@@ -389,7 +389,6 @@ options_default(struct options *options)
 	options->timeout_ms = 10000;
 	options->shows_progress = isatty(STDERR_FILENO);
 	options->picture.quality = DEFAULT_QUALITY;
-	options->picture.window_number = 1;
 	options->window = "file";
 	options->store.allow_ambient = true;
 	options->store.max_retries = -1;
@@ -448,7 +447,7 @@ void
 options_fingerprint(const struct options *options, const char *key, const char *frames,
 					struct dicom_buffer *out)
 {
-	dicom_buffer_printf(out, "1 quality=%d subsampling=%d max-size=%u window=%s frames=%s key=%s",
+	dicom_buffer_printf(out, "2 quality=%d subsampling=%d max-size=%u window=%s frames=%s key=%s",
 						options->picture.quality, (int) options->picture.subsampling,
 						options->picture.max_size, options->window, frames ? frames : "", key);
 }

@@ -157,7 +157,7 @@ fill_sheet(struct pictures *pictures, struct sheet *sheet, struct store *store, 
 		   struct dicom_error *first)
 {
 	struct picture_request request = {
-		.format = CHILD_PIXELS, .frame = 1, .options = {.window_number = 1, .max_size = sheet->size}};
+		.format = CHILD_PIXELS, .frame = 1, .options = {.max_size = sheet->size}};
 	int failed = 0;
 
 	for (sheet->cell = 0; sheet->cell < (uint32_t) count; sheet->cell++)
@@ -194,7 +194,7 @@ dicom_contact_sheet(PG_FUNCTION_ARGS)
 {
 	ForeignServer *server = server_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	struct store *store = server_open_store(server, GetUserId(), CurrentMemoryContext);
-	struct picture_request request = {.format = CHILD_JPEG, .frame = 1, .options = {.window_number = 1}};
+	struct picture_request request = {.format = CHILD_JPEG, .frame = 1};
 	struct picture_object object = {0};
 	struct pictures *pictures = pictures_open();
 	struct sheet sheet = {0};

@@ -78,8 +78,6 @@ read_window(const char *text, struct picture_options *options)
 	char *end;
 	long number;
 
-	options->window = PICTURE_WINDOW_FILE;
-	options->window_number = 1;
 	if (strcmp(text, "file") == 0)
 		return;
 	if (strcmp(text, "pixels") == 0)
@@ -112,8 +110,6 @@ read_options(FunctionCallInfo fcinfo, int first, struct picture_request *request
 {
 	struct picture_options *options = &request->options;
 
-	options->window = PICTURE_WINDOW_FILE;
-	options->window_number = 1;
 	if (!PG_ARGISNULL(first))
 	{
 		int32 max_size = PG_GETARG_INT32(first);

@@ -3,7 +3,7 @@
  *	  What the options of dicom.export_parquet() may be.
  *
  *	compression		'zstd' (default), 'snappy', 'none'
- *	level			of zstd, 1 to 19 (3)
+ *	level			of zstd, 1 to 19 (1)
  *	row_group_rows	(122880)
  *	row_group_bytes	of values, before compression (67108864)
  *	threads			that encode and compress, the backend's own among them, 1 to 16 (2, or 1 on one core)

@@ -168,9 +168,9 @@ put_list(struct chunk *chunk, const struct parquet_value *list)
 		size_t bytes = element->is_null ? put_leaf(chunk, repeated | LIST_ELEMENT_NULL, NULL)
 										: put_leaf(chunk, repeated | LIST_ELEMENT, element);
 
-		if (bytes == 0)
-			return 0;
 		sum += bytes;
+		if (bytes == 0 || sum > PARQUET_MAX_PAGE / 2)
+			return 0;
 	}
 	return sum;
 }

@@ -378,18 +378,19 @@ turn_groups(struct parquet_writer *writer, bool is_last, struct dicom_error *err
 static bool
 is_too_long(const struct parquet_column *column, const struct parquet_value *value)
 {
+	bool has_bytes = physical_type_of(column) == PHYSICAL_BYTES;
+	uint64_t bytes = 0;
 	uint32_t i;
 
-	if (value->is_null || physical_type_of(column) != PHYSICAL_BYTES)
+	if (value->is_null)
 		return false;
 	if (!column->is_list)
-		return value->length > PARQUET_MAX_PAGE / 2;
+		return has_bytes && value->length > PARQUET_MAX_PAGE / 2;
 	for (i = 0; i < value->length; i++)
-	{
-		if (!value->elements[i].is_null && value->elements[i].length > PARQUET_MAX_PAGE / 2)
-			return true;
-	}
-	return false;
+		bytes += !has_bytes                   ? FIXED_LENGTH
+				 : value->elements[i].is_null ? 1
+											  : 4 + (uint64_t) value->elements[i].length;
+	return bytes > PARQUET_MAX_PAGE / 2;
 }
 
 enum dicom_status

@@ -735,18 +735,8 @@ BEGIN
 	PERFORM dicom.apply_diff(format('%I.%I', l.storage_schema, l.storage_table)::regclass, diff,
 		(SELECT array_agg(CASE WHEN k = l.day_column THEN 'deid_day' ELSE k END) FROM unnest(l.key) k),
 		dicom.pipeline_option(p.options, 'partition_by') <> 'none' AND NOT l.day_column = ANY (l.key));
-	EXECUTE format($f$
-		SELECT count(*) FILTER (WHERE n.change_action = 'inserted'), count(*) FILTER (WHERE n.change_action = 'updated'),
-			count(*) FILTER (WHERE n.change_action = 'deleted'),
-			(SELECT array_agg(DISTINCT d.day) FROM pg_temp.%1$I c, unnest(ARRAY[c.change_day, CASE WHEN c.change_action <> 'deleted' THEN c.deid_day END]) d (day)
-				WHERE d.day IS NOT NULL),
-			(SELECT jsonb_object_agg(c.day, jsonb_build_array(c.inserted, c.updated, c.deleted)) FROM (
-				SELECT x.deid_day AS day, count(*) FILTER (WHERE x.change_action = 'inserted') AS inserted,
-					count(*) FILTER (WHERE x.change_action = 'updated') AS updated, count(*) FILTER (WHERE x.change_action = 'deleted') AS deleted
-				FROM pg_temp.%1$I x GROUP BY 1) c),
-			(SELECT jsonb_object_agg(c.day, c.rows) FROM (SELECT x.deid_day AS day, count(*) AS rows FROM pg_temp.%2$I x GROUP BY 1) c)
-		FROM pg_temp.%1$I n$f$, diff, fresh)
-	INTO inserted, updated, deleted, touched, counts, sizes;
+	SELECT c.* INTO inserted, updated, deleted, touched, counts FROM dicom.count_diff(diff, 'deid_day', 'true') c;
+	EXECUTE format('SELECT jsonb_object_agg(c.day, c.rows) FROM (SELECT n.deid_day AS day, count(*) AS rows FROM pg_temp.%I n GROUP BY 1) c', fresh) INTO sizes;
 	found := dicom.run_checks(p.name, l.name, days);
 	IF epoch <> p.epoch THEN
 		UPDATE dicom.pipeline x SET epoch = p.epoch WHERE x.name = p.name;

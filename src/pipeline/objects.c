@@ -48,7 +48,7 @@ put_result(Tuplestorestate *rows, TupleDesc descriptor, const struct transfer_re
 	bool failed = result->status != DICOM_OK;
 	bool nulls[5] = {false, false, failed, !failed, !failed};
 
-	if (dicom_error_is_of_store(result->error.code) && failed)
+	if (failed && dicom_error_is_of_store(result->error.code))
 		report_error(&result->error);
 	if (failed)
 	{

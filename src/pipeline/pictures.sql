@@ -433,17 +433,7 @@ BEGIN
 	END IF;
 	PERFORM dicom.diff_pictures(p, epoch, days, diff);
 	PERFORM dicom.apply_diff(format('%I.compressed_images', private)::regclass, diff, ARRAY['sop_instance_uid', 'frame'], partition_by <> 'none');
-	EXECUTE format($f$
-		SELECT count(*) FILTER (WHERE n.change_action = 'inserted'), count(*) FILTER (WHERE n.change_action = 'updated'),
-			count(*) FILTER (WHERE n.change_action = 'deleted'),
-			(SELECT array_agg(DISTINCT d.day) FROM pg_temp.%1$I c, unnest(ARRAY[c.change_day, CASE WHEN c.change_action <> 'deleted' THEN c.deid_day END]) d (day)
-				WHERE c.change_visible AND d.day IS NOT NULL),
-			(SELECT jsonb_object_agg(c.day, jsonb_build_array(c.inserted, c.updated, c.deleted)) FROM (
-				SELECT x.source_day AS day, count(*) FILTER (WHERE x.change_action = 'inserted') AS inserted,
-					count(*) FILTER (WHERE x.change_action = 'updated') AS updated, count(*) FILTER (WHERE x.change_action = 'deleted') AS deleted
-				FROM pg_temp.%1$I x GROUP BY 1) c)
-		FROM pg_temp.%1$I n$f$, diff)
-	INTO inserted, updated, deleted, touched, counts;
+	SELECT c.* INTO inserted, updated, deleted, touched, counts FROM dicom.count_diff(diff, 'source_day', 'n.change_visible') c;
 	IF touched IS NOT NULL THEN
 		PERFORM dicom.mark_children(p.name, this_layer, epoch, touched);
 	END IF;

@@ -400,11 +400,11 @@ BEGIN
 			SET CONSTRAINTS ALL DEFERRED;
 			PERFORM dicom.note_progress(run, done => cardinality(batch), inserted => done.inserted, updated => done.updated, deleted => done.deleted);
 			PERFORM dicom.resolve_failed_days(p.name, 'stage', layer, batch);
-		/* Who owns the pipeline may not be allowed to write the audit: the privacy officer grants it. */
-		IF done.inserted + done.updated > 0 AND has_function_privilege('dicom.record_application(regclass, text, integer, bigint, text, jsonb)', 'EXECUTE') THEN
-			PERFORM dicom.record_application(format('%I.images', p.raw_schema)::regclass, dicom.pipeline_option(p.options, 'profile'), e,
-				done.inserted + done.updated, 'pipeline ' || p.name, jsonb_build_object('run', step_stage.run, 'days', cardinality(batch)));
-		END IF;
+			/* Who owns the pipeline may not be allowed to write the audit: the privacy officer grants it. */
+			IF done.inserted + done.updated > 0 AND has_function_privilege('dicom.record_application(regclass, text, integer, bigint, text, jsonb)', 'EXECUTE') THEN
+				PERFORM dicom.record_application(format('%I.images', p.raw_schema)::regclass, dicom.pipeline_option(p.options, 'profile'), e,
+					done.inserted + done.updated, 'pipeline ' || p.name, jsonb_build_object('run', step_stage.run, 'days', cardinality(batch)));
+			END IF;
 			EXIT;
 		EXCEPTION
 			WHEN SQLSTATE 'DC002' THEN
@@ -572,12 +572,12 @@ BEGIN
 		RETURN 1;
 	END IF;
 	SELECT coalesce(max(t.bytes), 0) INTO bytes
-FROM dicom.inputs_of(p.name, l.name) i
-LEFT JOIN LATERAL (
-	SELECT sum(pg_relation_size(c.oid)) AS bytes
-	FROM pg_class c
-	WHERE c.oid = to_regclass(format('%I.%I', i.storage_schema, i.storage_table))
-		OR c.oid IN (SELECT f.relid FROM pg_partition_tree(to_regclass(format('%I.%I', i.storage_schema, i.storage_table))) f)
+	FROM dicom.inputs_of(p.name, l.name) i
+	LEFT JOIN LATERAL (
+		SELECT sum(pg_relation_size(c.oid)) AS bytes
+		FROM pg_class c
+		WHERE c.oid = to_regclass(format('%I.%I', i.storage_schema, i.storage_table))
+			OR c.oid IN (SELECT f.relid FROM pg_partition_tree(to_regclass(format('%I.%I', i.storage_schema, i.storage_table))) f)
 	) t ON true;
 	SELECT count(*) INTO all_days FROM dicom.layer_day d WHERE d.pipeline = p.name AND d.layer = l.name AND d.epoch = p.epoch;
 	RETURN greatest(least(20 * 400 * 1024 / greatest(bytes / greatest(all_days, days), 1024), 1000), 1);

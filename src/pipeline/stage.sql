@@ -295,6 +295,37 @@ END
 $$;
 COMMENT ON FUNCTION dicom.apply_diff(regclass, text, text[], boolean) IS 'deletes, updates and inserts what a temporary table says; by_day: rows are looked for in the partition of their day';
 
+CREATE FUNCTION dicom.count_diff
+(
+	diff text,
+	day_column text,
+	visible text,
+	OUT inserted bigint,
+	OUT updated bigint,
+	OUT deleted bigint,
+	OUT touched date[],
+	OUT counts jsonb
+)
+LANGUAGE plpgsql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format($f$
+		SELECT count(*) FILTER (WHERE n.change_action = 'inserted'), count(*) FILTER (WHERE n.change_action = 'updated'),
+			count(*) FILTER (WHERE n.change_action = 'deleted'),
+			(SELECT array_agg(DISTINCT d.day) FROM pg_temp.%1$I n, unnest(ARRAY[n.change_day, CASE WHEN n.change_action <> 'deleted' THEN n.deid_day END]) d (day)
+				WHERE d.day IS NOT NULL AND %3$s),
+			(SELECT jsonb_object_agg(c.day, jsonb_build_array(c.inserted, c.updated, c.deleted)) FROM (
+				SELECT n.%2$I AS day, count(*) FILTER (WHERE n.change_action = 'inserted') AS inserted,
+					count(*) FILTER (WHERE n.change_action = 'updated') AS updated, count(*) FILTER (WHERE n.change_action = 'deleted') AS deleted
+				FROM pg_temp.%1$I n GROUP BY 1) c)
+		FROM pg_temp.%1$I n$f$, diff, day_column, visible)
+	INTO inserted, updated, deleted, touched, counts;
+END
+$$;
+COMMENT ON FUNCTION dicom.count_diff(text, text, text) IS
+	'counts what a temporary table says: of all, and by a day column (inserted, updated, deleted); touched are the days, before and after, of rows n of which a condition holds';
+
 /*
  * What makes the rows of a table of files those that its days now have. Of all files that give a row of one key, whatever their days, the first
  * one has it; the rows of others wait in T_other.

@@ -73,12 +73,15 @@ fail_directory(const char *path, struct dicom_error *error)
 static enum dicom_status
 open_directory(struct file_store *file, const char *path, struct dicom_error *error)
 {
+	struct stat status;
+
 	file->directory = realpath(path, NULL);
 	if (file->directory == NULL)
 		return fail_directory(path, error);
 	file->root = open(file->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (file->root < 0)
+	if (file->root < 0 || fstat(file->root, &status) < 0)
 		return fail_directory(path, error);
+	file->device = status.st_dev;
 	return DICOM_OK;
 }
 

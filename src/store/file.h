@@ -35,6 +35,7 @@ struct file_store
 	struct store store;
 	char *directory; /* as resolved when the store was opened, without last slash unless it is the root */
 	int root;        /* its descriptor */
+	dev_t device;    /* that it lies on */
 	bool no_openat2; /* the kernel, or a filter, does not have it */
 	struct file_read *spare; /* a closed read, for the next one */
 	int last;                /* descriptor of the file read last, -1: none */

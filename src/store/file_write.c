@@ -122,11 +122,9 @@ open_parent(struct file_store *file, char *path, enum missing missing, const cha
 static bool
 may_defer(const struct file_store *file, int directory)
 {
-	struct stat root;
 	struct stat status;
 
-	return file->store.defers_sync && fstat(file->root, &root) == 0 && fstat(directory, &status) == 0 &&
-		   root.st_dev == status.st_dev;
+	return file->store.defers_sync && fstat(directory, &status) == 0 && status.st_dev == file->device;
 }
 
 enum dicom_status

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use DicomFile;
 use DicomTest;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -40,6 +41,15 @@ is(size_of($cluster->query("SELECT encode(dicom.render('disk', '$key'), 'hex')")
 is($cluster->query("SELECT dicom.render('disk', '$key') = dicom.render(pg_read_binary_file('$files/$key'))"), 't', 'is that of the file at hand');
 is(size_of($cluster->query("SELECT encode(dicom.render('disk', '$key', max_size => 16, quality => 50), 'hex')")), '16x16', 'scaled');
 is($cluster->query("SELECT dicom.render('disk', '$key', window_level => '10,20') <> dicom.render('disk', '$key', window_level => 'pixels')"), 't', 'a window makes a difference');
+
+# A table that inverts, and a window of all values: the table is what is shown, unless the window is asked for.
+my $table = element('00283002', 'US', pack 'v3', 256, 0, 8) . element('00283006', 'OW', pack 'v*', reverse 0 .. 255);
+write_dicom("$dir/table.dcm", element('00080018', 'UI', '1.2.3'), element('00280002', 'US', pack 'v', 1), element('00280004', 'CS', 'MONOCHROME2'),
+	map({ element($_->[0], 'US', pack 'v', $_->[1]) } [ '00280010', 16 ], [ '00280011', 16 ], [ '00280100', 16 ], [ '00280101', 8 ], [ '00280102', 7 ], [ '00280103', 0 ]),
+	element('00281050', 'DS', '128'), element('00281051', 'DS', '256'), sequence('00283010', $table), element('7FE00010', 'OW', pack 'v*', 0 .. 255));
+my $shown = "dicom.render(pg_read_binary_file('$dir/table.dcm')";
+is($cluster->query("SELECT $shown) = $shown, window_level => 'file'), $shown) = $shown, window_level => 'file:1'), $shown, window_level => 'file:1') = $shown, window_level => '128,256')"),
+	't|f|t', 'a table of the VOI goes before a window that is not asked for');
 is($cluster->query("SELECT frame, width, height, jpeg = dicom.render('disk', '$key'), error FROM dicom.frames('disk', '$key')"), '1|64|64|t|', 'frames of an object');
 is($cluster->query("SELECT count(*), count(f.jpeg), count(DISTINCT f.jpeg) > 1 FROM dicom.images('disk') i, LATERAL dicom.frames('disk', i.filename) f"), '12|12|t', 'of many');
 is(size_of($cluster->query("SELECT encode(dicom.contact_sheet('disk', '', 5, 32), 'hex')")), join('x', 5 * 34 - 2, 3 * 34 - 2), 'a contact sheet');

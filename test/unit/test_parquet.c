@@ -392,6 +392,35 @@ UNIT_TEST(parquet_refuses_columns)
 	dicom_buffer_free(&memory.bytes);
 }
 
+/* A row goes into one page: what is too long for that is said, be it one text or a list of many. */
+UNIT_TEST(parquet_refuses_long_rows)
+{
+	static const struct parquet_column texts[] = {{"t", PARQUET_STRING},
+												  {"l", PARQUET_STRING, .is_list = true}};
+	uint32_t length = (uint32_t) 70 << 20;
+	uint8_t *bytes = calloc(1, 2 * (size_t) length);
+	struct parquet_value elements[2] = {{.length = length, .bytes = bytes},
+										{.length = length, .bytes = bytes}};
+	struct parquet_value rows[][2] = {{{.length = 2 * length, .bytes = bytes}, {.is_null = true}},
+									  {{.is_null = true}, {.length = 2, .elements = elements}}};
+	size_t i;
+
+	for (i = 0; i < 2; i++)
+	{
+		struct memory memory = {0};
+		struct parquet_sink sink = {memory_write, &memory};
+		struct parquet_writer *writer;
+		struct dicom_error error;
+
+		CHECK(parquet_writer_open(texts, 2, NULL, &sink, &writer, &error) == DICOM_OK);
+		CHECK(parquet_writer_put_row(writer, rows[i], &error) == DICOM_FAILED);
+		CHECK(error.code == DICOM_ERROR_LIMIT);
+		parquet_writer_close(writer);
+		dicom_buffer_free(&memory.bytes);
+	}
+	free(bytes);
+}
+
 /* Reads all that can be read; how it ended. */
 static enum dicom_status
 drain(struct memory *memory, struct dicom_error *error)
