@@ -245,6 +245,7 @@ send_job(struct child *child, const struct child_job *job, struct dicom_error *e
 	message_put_64(channel, job->id);
 	message_put_64(channel, job->size);
 	message_put_8(channel, job->descriptor >= 0);
+	message_put_8(channel, job->output >= 0);
 	message_put_8(channel, (uint8_t) job->format);
 	put_picture_options(channel, &job->picture);
 	message_put_32(channel, (uint32_t) job->frame_count);
@@ -256,7 +257,11 @@ send_job(struct child *child, const struct child_job *job, struct dicom_error *e
 	message_put_32(channel, (uint32_t) job->attribute_count);
 	for (i = 0; i < job->attribute_count; i++)
 		message_put_string(channel, job->attributes[i]);
-	return message_end(channel, NULL, 0, job->descriptor, error);
+	if (job->descriptor >= 0)
+		message_put_descriptor(channel, job->descriptor);
+	if (job->output >= 0)
+		message_put_descriptor(channel, job->output);
+	return message_end(channel, NULL, 0, error);
 }
 
 static enum dicom_status
@@ -270,6 +275,7 @@ queue_job(struct child *child, const struct child_job *job, struct dicom_error *
 	work->size = job->size;
 	work->format = job->format;
 	work->attribute_count = job->attribute_count;
+	work->has_output = job->output >= 0;
 	if (job->frame_count > 0)
 	{
 		work->ranges = malloc(size);
@@ -290,16 +296,23 @@ child_submit(struct child *child, const struct child_job *job, struct dicom_erro
 		queue_job(child, job, error) == DICOM_OK)
 	{
 		if (send_job(child, job, error) == DICOM_OK)
-		{
-			flush(child); /* what comes of it is told by child_next() */
 			return DICOM_OK;
-		}
 		free(child->jobs[--child->job_count].ranges);
 		return DICOM_FAILED;
 	}
 	if (job->descriptor >= 0)
 		close(job->descriptor);
+	if (job->output >= 0)
+		close(job->output);
 	return child->end == CHILD_ALIVE ? DICOM_FAILED : say_end(child, error);
+}
+
+/* What comes of it is told by child_next(). */
+void
+child_flush(struct child *child)
+{
+	if (child->end == CHILD_ALIVE && message_is_sending(&child->channel))
+		flush(child);
 }
 
 size_t
@@ -316,7 +329,7 @@ child_supply(struct child *child, const void *bytes, size_t length)
 		if (flush(child) != DICOM_OK || message_is_sending(&child->channel))
 			break;
 		message_begin(&child->channel, MESSAGE_DATA);
-		if (message_end(&child->channel, next, piece, -1, &child->error) != DICOM_OK)
+		if (message_end(&child->channel, next, piece, &child->error) != DICOM_OK)
 		{
 			stop_after(child, DICOM_FAILED);
 			break;
@@ -344,7 +357,7 @@ child_supply_failed(struct child *child, const struct dicom_error *reason)
 	child->wants_room = false;
 	message_begin(&child->channel, MESSAGE_NO_DATA);
 	message_put_error(&child->channel, reason);
-	if (message_end(&child->channel, NULL, 0, -1, &child->error) != DICOM_OK)
+	if (message_end(&child->channel, NULL, 0, &child->error) != DICOM_OK)
 		stop_after(child, DICOM_FAILED);
 	else
 		flush(child);
@@ -357,8 +370,7 @@ child_next(struct child *child, struct child_event *event, struct dicom_error *e
 {
 	enum dicom_status status;
 
-	if (child->end == CHILD_ALIVE)
-		flush(child);
+	child_flush(child);
 	if (child->end != CHILD_ALIVE)
 		return say_end(child, error);
 	status = child_receive(child, event);

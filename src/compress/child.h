@@ -28,7 +28,7 @@
 #include "../image/picture.h"
 #include "message.h"
 
-#define CHILD_QUEUE 2 /* jobs that a child may have at a time: the one at work, and the next */
+#define CHILD_QUEUE 4 /* jobs that a child may have at a time: the one at work, and the next */
 
 struct child;
 
@@ -36,6 +36,7 @@ struct child_options
 {
 	const char *program; /* path of dicompress */
 	uint64_t memory;     /* bytes of address space; 0: 4 GiB */
+	bool has_outputs;    /* jobs may have one */
 	int timeout_ms;      /* without progress, on top of what a large frame is allowed; 0: 10000 */
 };
 
@@ -56,6 +57,7 @@ struct child_job
 	uint64_t id;   /* the caller's; every event of the job has it */
 	uint64_t size; /* of the object */
 	int descriptor; /* of the object, for the child to read; taken over, whatever comes of it. -1: the child asks for ranges */
+	int output; /* an empty file for the child to write the first JPEG into; taken over. -1: pictures come as bytes */
 	enum child_format format;
 	struct picture_options picture;
 	const struct child_range *frames; /* ascending, apart; none: all */
@@ -109,6 +111,9 @@ struct child_event
 	uint32_t microseconds; /* that decoding and encoding took */
 	struct dicom_buffer *
 		picture; /* take the bytes away by copying the structure and zeroing it; free with dicom_buffer_free() */
+	uint64_t
+		written; /* bytes of the picture that were written into the job's output; `picture` is empty then */
+	char sha256[65]; /* of these, in hex */
 
 	char transfer_syntax_uid[65];
 	const uint8_t *charset; /* the value of SpecificCharacterSet, for dicom_charset_open() */
@@ -143,9 +148,13 @@ extern int child_descriptor(const struct child *child);
 /* Milliseconds after which child_next() is to be called anyway; -1: no need. */
 extern int child_timeout(const struct child *child);
 
-/* Gives the child something to do. The job is copied. INVALID_OPTION where the child has CHILD_QUEUE jobs already. */
+/*
+ * Gives the child something to do, with the next child_flush() or child_next(), which send. The job is copied. INVALID_OPTION where the child
+ * has CHILD_QUEUE jobs already.
+ */
 extern enum dicom_status child_submit(struct child *child, const struct child_job *job,
 									  struct dicom_error *error);
+extern void child_flush(struct child *child);
 
 /* Jobs submitted and not over. */
 extern int child_jobs(const struct child *child);

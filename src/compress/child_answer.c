@@ -140,6 +140,18 @@ take_working(struct child *child, struct child_work *work, struct message_reader
 	return DICOM_PENDING;
 }
 
+/* A digest in hex, of a picture that was written into the job's output, if it has one; only the first was. */
+static bool
+believe_output(struct child_work *work, uint64_t bulk, const struct child_event *event)
+{
+	if (event->written == 0)
+		return event->sha256[0] == '\0';
+	if (!work->has_output || bulk > 0 || strspn(event->sha256, "0123456789abcdef") != 64)
+		return false;
+	work->has_output = false;
+	return true;
+}
+
 static bool
 is_plausible_length(const struct child_work *work, const struct child_event *event, uint64_t length)
 {
@@ -162,8 +174,11 @@ take_picture(struct child *child, struct child_work *work, struct message_reader
 	event->channels = message_get_8(reader);
 	event->passed_through = message_get_8(reader) != 0;
 	event->microseconds = message_get_32(reader);
+	event->written = message_get_64(reader);
+	message_get_string(reader, event->sha256, sizeof(event->sha256));
 	if (!message_read_all(reader) || event->columns == 0 || event->rows == 0 ||
-		(event->channels != 1 && event->channels != 3) || !is_plausible_length(work, event, bulk) ||
+		(event->channels != 1 && event->channels != 3) || !believe_output(work, bulk, event) ||
+		!is_plausible_length(work, event, event->written > 0 ? event->written : bulk) ||
 		!believe_frame(work, event->frame, true))
 		return child_stop_liar(child);
 	child->event = *event;

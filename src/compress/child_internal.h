@@ -18,6 +18,7 @@ struct child_work
 	struct child_range *ranges; /* none: all */
 	int range_count;
 	int attribute_count;
+	bool has_output; /* into which nothing was written */
 	bool has_header;
 	uint32_t frames;     /* of the object, as the child says */
 	uint32_t last_frame; /* that was told of; 0: none */

@@ -12,10 +12,13 @@
 #include <unistd.h>
 
 #include "sandbox.h"
+#include "state.h"
 
 /* Frames of usual size come from the heap, which keeps their pages; larger ones are given back. */
 #define MMAP_THRESHOLD (8 << 20)
 #define TRIM_THRESHOLD (16 << 20)
+
+#define HELD_MOST (CHILD_QUEUE / 2)
 
 static void
 free_job(struct decoder_job *job)
@@ -24,6 +27,8 @@ free_job(struct decoder_job *job)
 		return;
 	if (job->descriptor >= 0)
 		close(job->descriptor);
+	if (job->output >= 0)
+		close(job->output);
 	free(job->ranges);
 	free(job->attributes);
 	free(job);
@@ -93,20 +98,24 @@ read_job(struct decoder *decoder, const struct message *message)
 	struct decoder_job *job = calloc(1, sizeof(*job));
 	struct message_reader reader;
 	bool has_descriptor;
+	bool has_output;
 
 	if (job == NULL)
 		return NULL;
 	message_read(&reader, message);
-	job->descriptor = -1;
+	job->descriptor = job->output = -1;
 	job->id = message_get_64(&reader);
 	job->size = message_get_64(&reader);
 	has_descriptor = message_get_8(&reader) != 0;
+	has_output = message_get_8(&reader) != 0;
 	if (has_descriptor)
 		job->descriptor = message_take_descriptor(&decoder->channel);
+	if (has_output)
+		job->output = message_take_descriptor(&decoder->channel);
 	job->format = message_get_8(&reader) ? CHILD_PIXELS : CHILD_JPEG;
 	read_picture_options(&reader, &job->picture);
 	if (read_ranges(&reader, job) && read_attributes(&reader, job) && message_read_all(&reader) &&
-		has_descriptor == (job->descriptor >= 0))
+		has_descriptor == (job->descriptor >= 0) && has_output == (job->output >= 0))
 		return job;
 	free_job(job);
 	return NULL;
@@ -124,7 +133,22 @@ receive(struct decoder *decoder, struct message *message)
 	return !decoder->parent_gone;
 }
 
-/* Waits for a job; NULL where there is none to come. */
+/* Takes the next message if it is here. DICOM_PENDING: it is not. */
+static enum dicom_status
+receive_at_once(struct decoder *decoder, struct message *message)
+{
+	enum dicom_status status;
+
+	decoder->channel.waits = false;
+	status = message_receive(&decoder->channel, message, NULL);
+	decoder->channel.waits = true;
+	return status;
+}
+
+/*
+ * Waits for a job; NULL where there is none to come. The parent is woken for some results at a time, while the next job is here: that
+ * costs more than anything else between two small pictures.
+ */
 static struct decoder_job *
 next_job(struct decoder *decoder)
 {
@@ -132,9 +156,15 @@ next_job(struct decoder *decoder)
 	struct message message;
 
 	decoder->next = NULL;
-	if (job || !receive(decoder, &message) || message.type != MESSAGE_JOB)
+	if (job)
 		return job;
-	return read_job(decoder, &message);
+	if (decoder->held == 0 || decoder->held >= HELD_MOST || receive_at_once(decoder, &message) != DICOM_OK)
+	{
+		decoder->held = 0;
+		if (!receive(decoder, &message))
+			return NULL;
+	}
+	return message.type == MESSAGE_JOB ? read_job(decoder, &message) : NULL;
 }
 
 /* --- reading objects --- */
@@ -223,7 +253,7 @@ decoder_read(struct decoder *decoder, const struct decoder_job *job, uint64_t of
 	message_put_64(&decoder->channel, job->id);
 	message_put_64(&decoder->channel, offset);
 	message_put_64(&decoder->channel, length);
-	if (message_end(&decoder->channel, NULL, 0, -1, error) != DICOM_OK)
+	if (message_end(&decoder->channel, NULL, 0, error) != DICOM_OK)
 		return DICOM_FAILED;
 	while (length > 0)
 	{
@@ -248,7 +278,7 @@ greet(struct decoder *decoder, enum dicom_status confined, const struct dicom_er
 		message_put_32(&decoder->channel, MESSAGE_VERSION);
 	else
 		message_put_error(&decoder->channel, error);
-	return message_end(&decoder->channel, NULL, 0, -1, NULL) == DICOM_OK &&
+	return message_end(&decoder->channel, NULL, 0, NULL) == DICOM_OK &&
 		   message_flush(&decoder->channel, NULL) == DICOM_OK && confined == DICOM_OK;
 }
 
@@ -264,16 +294,18 @@ close_decoder(struct decoder *decoder)
 }
 
 int
-decoder_main(uint64_t memory)
+decoder_main(uint64_t memory, bool writes)
 {
 	struct decoder decoder = {.channel = {.waits = true, .accepts_descriptors = true}};
 	struct decoder_job *job;
 	struct dicom_error error;
+	char digest[SHA256_TEXT];
 
 	prctl(PR_SET_NAME, "dicompress"); /* it may have been started as /proc/self/exe */
 	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
-	if (!greet(&decoder, sandbox_enter(memory, &error), &error))
+	state_digest("", 0, digest); /* the library reads its configuration */
+	if (!greet(&decoder, sandbox_enter(memory, writes ? MESSAGE_MAX_PICTURE : 0, &error), &error))
 		return 1;
 	while ((job = next_job(&decoder)) != NULL)
 	{

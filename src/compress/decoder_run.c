@@ -5,10 +5,13 @@
 #include "decoder.h"
 
 #include "../dicom/dictionary.h"
+#include "state.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define FIRST_READ    ((size_t) 16 * 1024) /* of a header */
 #define NEXT_READ     ((size_t) 64 * 1024)
@@ -21,7 +24,7 @@
 struct run
 {
 	struct decoder *decoder;
-	const struct decoder_job *job;
+	struct decoder_job *job;
 	struct image_source source;
 	struct dicom_window window;
 	struct dicom_selection selection;
@@ -230,7 +233,7 @@ end(struct run *run, const struct dicom_buffer *bulk)
 {
 	struct message_channel *channel = &run->decoder->channel;
 
-	if (message_end(channel, bulk ? bulk->data : NULL, bulk ? bulk->length : 0, -1, NULL) != DICOM_OK)
+	if (message_end(channel, bulk ? bulk->data : NULL, bulk ? bulk->length : 0, NULL) != DICOM_OK)
 		run->decoder->parent_gone = true;
 }
 
@@ -282,6 +285,8 @@ struct result
 	int channels;
 	bool passed_through;
 	struct dicom_buffer bytes;
+	bool is_written; /* into the job's output */
+	char sha256[SHA256_TEXT];
 };
 
 static enum dicom_status
@@ -345,6 +350,33 @@ decode_frame(struct run *run, uint32_t number, struct result *result, struct dic
 	return status;
 }
 
+/*
+ * Writes the first JPEG where its bytes need not pass through the parent. Where that fails the parent gets them, and sees the reason for
+ * itself when it writes them.
+ */
+static void
+write_output(struct decoder_job *job, struct result *result)
+{
+	const char *next = result->bytes.data;
+	size_t left = result->bytes.length;
+	ssize_t written = 1;
+
+	if (job->output < 0 || job->format != CHILD_JPEG)
+		return;
+	while (left > 0 && (written > 0 || errno == EINTR))
+	{
+		written = write(job->output, next, left);
+		if (written > 0)
+		{
+			next += written;
+			left -= (size_t) written;
+		}
+	}
+	close(job->output);
+	job->output = -1;
+	result->is_written = left == 0 && state_digest(result->bytes.data, result->bytes.length, result->sha256);
+}
+
 static uint32_t
 microseconds_since(const struct timespec *start)
 {
@@ -385,7 +417,9 @@ say_picture(struct run *run, uint32_t number, const struct result *result, uint3
 	message_put_8(channel, (uint8_t) result->channels);
 	message_put_8(channel, result->passed_through);
 	message_put_32(channel, microseconds);
-	end(run, &result->bytes);
+	message_put_64(channel, result->is_written ? result->bytes.length : 0);
+	message_put_string(channel, result->sha256);
+	end(run, result->is_written ? NULL : &result->bytes);
 }
 
 /* Makes the picture of a frame and says so; with the last one goes the end of the job, so that the parent wakes up once. */
@@ -401,7 +435,10 @@ do_frame(struct run *run, uint32_t number, bool is_last)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	announce(run, number);
 	if (decode_frame(run, number, &result, &error) == DICOM_OK)
+	{
+		write_output(run->job, &result);
 		say_picture(run, number, &result, microseconds_since(&start));
+	}
 	else
 		say_frame_failure(run, number, &error);
 	if (is_last)
@@ -409,7 +446,10 @@ do_frame(struct run *run, uint32_t number, bool is_last)
 		begin(run, MESSAGE_DONE);
 		end(run, NULL);
 	}
-	flush(run);
+	if (is_last && result.is_written)
+		run->decoder->held++;
+	else
+		flush(run);
 	if (result.bytes.capacity > KEPT_PICTURE || result.bytes.failed)
 		dicom_buffer_free(&result.bytes);
 	run->decoder->picture = result.bytes;
@@ -456,8 +496,11 @@ do_job(struct run *run, struct dicom_error *error)
 {
 	struct dicom_dataset *dataset = &run->decoder->dataset;
 
-	if (read_header(run, error) != DICOM_OK || image_pixels_read(dataset, &run->pixels, error) != DICOM_OK ||
-		picture_rules_open(dataset, &run->pixels, &run->rules, error) != DICOM_OK ||
+	if (read_header(run, error) != DICOM_OK || image_pixels_read(dataset, &run->pixels, error) != DICOM_OK)
+		return DICOM_FAILED;
+	if (run->pixels.is_encapsulated)
+		flush(run); /* if this child dies over it, it is known over what */
+	if (picture_rules_open(dataset, &run->pixels, &run->rules, error) != DICOM_OK ||
 		image_frames_open(&run->pixels, &run->source, &run->frames, error) != DICOM_OK)
 		return DICOM_FAILED;
 	return do_frames(run, error);
@@ -478,7 +521,7 @@ close_run(struct run *run)
 }
 
 void
-decoder_run(struct decoder *decoder, const struct decoder_job *job)
+decoder_run(struct decoder *decoder, struct decoder_job *job)
 {
 	struct run run = {.decoder = decoder, .job = job};
 	struct dicom_error error;

@@ -54,6 +54,7 @@ item_free(struct run *run, struct item *item)
 	run->reserved -= item->reserved;
 	check_free(item->check);
 	object_close(item->object);
+	store_upload_close(item->draft);
 	template_free(item->own_template);
 	frame_set_free(&item->frames);
 	state_free(&item->note);
@@ -254,6 +255,16 @@ make_key(struct run *run, struct item *item, uint32_t frame, struct dicom_buffer
 	return taken_add(&run->taken, key->data, error);
 }
 
+/* The child has written it where it was told to. */
+static void
+take_draft(struct item *item, const struct child_event *event, struct output_task *task)
+{
+	task->draft = item->draft;
+	task->picture.bytes = event->written;
+	memcpy(task->picture.sha256, event->sha256, SHA256_TEXT);
+	item->draft = NULL;
+}
+
 void
 item_take_picture(struct run *run, struct item *item, const struct child_event *event)
 {
@@ -273,8 +284,13 @@ item_take_picture(struct run *run, struct item *item, const struct child_event *
 		task->picture.rows = event->rows;
 		task->picture.key = key.data;
 		task->microseconds = event->microseconds;
-		task->bytes = *event->picture;
-		memset(event->picture, 0, sizeof(*event->picture));
+		if (event->written > 0)
+			take_draft(item, event, task);
+		else
+		{
+			task->bytes = *event->picture;
+			memset(event->picture, 0, sizeof(*event->picture));
+		}
 		item->held = task;
 		return;
 	}

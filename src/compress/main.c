@@ -83,7 +83,7 @@ main(int argc, char **argv)
 	if (options_parse(argc, argv, &options, &error) != DICOM_OK)
 		return complain(&error);
 	if (options.is_child)
-		return decoder_main(options.memory);
+		return decoder_main(options.memory, options.child_writes);
 	if (options.is_help)
 		options_print_help(stdout);
 	else if (options.is_version)

@@ -30,7 +30,7 @@ close_descriptors(struct message_channel *channel)
 	while (channel->came_count > 0)
 		close(channel->came[--channel->came_count]);
 	while (channel->going_count > 0)
-		close(channel->going[--channel->going_count].descriptor);
+		close(channel->going[--channel->going_count]);
 }
 
 void
@@ -209,6 +209,8 @@ message_begin(struct message_channel *channel, enum message_type type)
 	uint32_t number = (uint32_t) type;
 
 	channel->begun = channel->out.length;
+	channel->going_begun = channel->going_count;
+	channel->going_failed = false;
 	memcpy(header, &number, 4);
 	dicom_buffer_append(&channel->out, header, HEADER_SIZE);
 }
@@ -261,40 +263,44 @@ message_put_error(struct message_channel *channel, const struct dicom_error *err
 	message_put_32(channel, error->tag);
 }
 
-static enum dicom_status
-drop_message(struct message_channel *channel, int descriptor, struct dicom_error *error,
-			 enum dicom_error_code code, const char *reason)
+void
+message_put_descriptor(struct message_channel *channel, int descriptor)
 {
-	if (descriptor >= 0)
+	if (channel->going_count < MESSAGE_MAX_DESCRIPTORS)
+		channel->going[channel->going_count++] = descriptor;
+	else
+	{
+		channel->going_failed = true;
 		close(descriptor);
+	}
+}
+
+static enum dicom_status
+drop_message(struct message_channel *channel, struct dicom_error *error, enum dicom_error_code code,
+			 const char *reason)
+{
+	while (channel->going_count > channel->going_begun)
+		close(channel->going[--channel->going_count]);
 	if (!channel->out.failed)
 		channel->out.length = channel->begun;
 	return dicom_fail(error, code, "%s", reason);
 }
 
 enum dicom_status
-message_end(struct message_channel *channel, const void *bulk, size_t bulk_length, int descriptor,
-			struct dicom_error *error)
+message_end(struct message_channel *channel, const void *bulk, size_t bulk_length, struct dicom_error *error)
 {
 	uint64_t bulk_size = bulk_length;
 	uint32_t length;
 
 	if (channel->out.failed)
-		return drop_message(channel, descriptor, error, DICOM_ERROR_MEMORY, "out of memory");
+		return drop_message(channel, error, DICOM_ERROR_MEMORY, "out of memory");
 	if (channel->out.length - channel->begun > IN_SIZE)
-		return drop_message(channel, descriptor, error, DICOM_ERROR_LIMIT, "a message is too long");
-	if ((descriptor >= 0 && channel->going_count == MESSAGE_MAX_DESCRIPTORS) ||
-		(bulk_length > 0 && channel->bulk_length > 0))
-		return drop_message(channel, descriptor, error, DICOM_ERROR_PROTOCOL,
-							"too many messages wait to be sent");
+		return drop_message(channel, error, DICOM_ERROR_LIMIT, "a message is too long");
+	if (channel->going_failed || (bulk_length > 0 && channel->bulk_length > 0))
+		return drop_message(channel, error, DICOM_ERROR_PROTOCOL, "too many messages wait to be sent");
 	length = (uint32_t) (channel->out.length - channel->begun - HEADER_SIZE);
 	memcpy(channel->out.data + channel->begun + 4, &length, 4);
 	memcpy(channel->out.data + channel->begun + 8, &bulk_size, 8);
-	if (descriptor >= 0)
-	{
-		channel->going[channel->going_count].descriptor = descriptor;
-		channel->going[channel->going_count++].place = channel->begun + channel->bulk_length;
-	}
 	if (bulk_length > 0)
 	{
 		channel->bulk = bulk;
@@ -330,9 +336,9 @@ message_is_sending(const struct message_channel *channel)
 	return channel->sent < channel->out.length + channel->bulk_length;
 }
 
-/* What is to be sent next: at most three pieces, up to the place where another descriptor goes along. */
+/* What is to be sent next: at most three pieces. */
 static int
-next_pieces(const struct message_channel *channel, struct iovec pieces[3], bool *with_descriptor)
+next_pieces(const struct message_channel *channel, struct iovec pieces[3])
 {
 	const struct
 	{
@@ -342,55 +348,42 @@ next_pieces(const struct message_channel *channel, struct iovec pieces[3], bool 
 				  {channel->bulk, channel->bulk_length},
 				  {channel->out.data + channel->bulk_place,
 				   channel->bulk_length > 0 ? channel->out.length - channel->bulk_place : 0}};
-	size_t end = channel->out.length + channel->bulk_length;
-	size_t from = channel->sent;
 	size_t place = 0;
-	int next = 0;
 	int count = 0;
 	int i;
 
-	*with_descriptor = channel->going_count > 0 && channel->going[0].place <= from;
-	if (*with_descriptor)
-		next = 1;
-	if (next < channel->going_count)
-		end = channel->going[next].place;
 	for (i = 0; i < 3; place += parts[i++].length)
 	{
-		size_t first = from > place ? from - place : 0;
-		size_t last = end > place ? end - place : 0;
+		size_t first = channel->sent > place ? channel->sent - place : 0;
 
-		if (last > parts[i].length)
-			last = parts[i].length;
-		if (first >= last)
+		if (first >= parts[i].length)
 			continue;
 		pieces[count].iov_base = (void *) (parts[i].bytes + first);
-		pieces[count++].iov_len = last - first;
+		pieces[count++].iov_len = parts[i].length - first;
 	}
 	return count;
 }
 
 static void
-attach_descriptor(struct msghdr *header, union control *control, int descriptor)
+attach_descriptors(const struct message_channel *channel, struct msghdr *header, union control *control)
 {
+	size_t size = sizeof(int) * (size_t) channel->going_count;
+
 	memset(control, 0, sizeof(*control));
 	header->msg_control = control;
-	header->msg_controllen = CMSG_SPACE(sizeof(int));
+	header->msg_controllen = CMSG_SPACE(size);
 	control->header.cmsg_level = SOL_SOCKET;
 	control->header.cmsg_type = SCM_RIGHTS;
-	control->header.cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(&control->header), &descriptor, sizeof(int));
+	control->header.cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(&control->header), channel->going, size);
 }
 
 static void
-note_sent(struct message_channel *channel, size_t length, bool with_descriptor)
+note_sent(struct message_channel *channel, size_t length)
 {
 	channel->sent += length;
-	if (with_descriptor)
-	{
-		close(channel->going[0].descriptor);
-		memmove(channel->going, channel->going + 1,
-				sizeof(channel->going[0]) * (size_t) --channel->going_count);
-	}
+	while (channel->going_count > 0)
+		close(channel->going[--channel->going_count]);
 	if (message_is_sending(channel))
 		return;
 	dicom_buffer_reset(&channel->out);
@@ -407,12 +400,11 @@ message_flush(struct message_channel *channel, struct dicom_error *error)
 		struct iovec pieces[3];
 		struct msghdr header = {.msg_iov = pieces};
 		union control control;
-		bool with_descriptor;
 		ssize_t sent;
 
-		header.msg_iovlen = (size_t) next_pieces(channel, pieces, &with_descriptor);
-		if (with_descriptor)
-			attach_descriptor(&header, &control, channel->going[0].descriptor);
+		header.msg_iovlen = (size_t) next_pieces(channel, pieces);
+		if (channel->going_count > 0)
+			attach_descriptors(channel, &header, &control);
 		sent = sendmsg(channel->socket, &header, MSG_NOSIGNAL | (channel->waits ? 0 : MSG_DONTWAIT));
 		if (sent < 0 && errno == EINTR)
 			continue;
@@ -422,7 +414,7 @@ message_flush(struct message_channel *channel, struct dicom_error *error)
 			return DICOM_END;
 		if (sent < 0)
 			return dicom_fail(error, DICOM_ERROR_IO, "cannot send a message: %s", strerror(errno));
-		note_sent(channel, (size_t) sent, with_descriptor);
+		note_sent(channel, (size_t) sent);
 	}
 	return DICOM_OK;
 }

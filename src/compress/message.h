@@ -8,7 +8,7 @@
  * is kept for it, and what does not parse is DICOM_ERROR_PROTOCOL, after which a channel is of no more use.
  *
  *		child -> parent		HELLO, or REFUSED and the end
- *		parent -> child		JOB, with or without a descriptor of the object
+ *		parent -> child		JOB, with or without a descriptor of the object, and of a file for the first picture
  *		child -> parent		READ, answered by DATA until all of it was sent, or by NO_DATA
  *		child -> parent		HEADER, then for every frame WORKING (large ones only) and PICTURE or FRAME_FAILED; then DONE
  *		child -> parent		FAILED, instead of all that, or of what is left of it
@@ -25,7 +25,7 @@
 #include "../dicom/buffer.h"
 #include "../dicom/error.h"
 
-#define MESSAGE_VERSION     1
+#define MESSAGE_VERSION     2
 #define MESSAGE_MAX_BODY    ((uint32_t) 128 * 1024)
 #define MESSAGE_MAX_PICTURE ((uint64_t) 1 << 30)
 #define MESSAGE_MAX_DATA    ((uint64_t) 256 * 1024) /* of one DATA */
@@ -34,7 +34,7 @@
 #define MESSAGE_MAX_PATH    512                     /* bytes of an attribute's path */
 #define MESSAGE_MAX_VALUE   1024                    /* bytes of an attribute's value; more is cut */
 
-#define MESSAGE_MAX_DESCRIPTORS 4 /* on their way at a time */
+#define MESSAGE_MAX_DESCRIPTORS 8 /* on their way at a time */
 
 enum message_type
 {
@@ -74,12 +74,11 @@ struct message_channel
 	size_t bulk_length;
 	size_t bulk_place; /* in `out` */
 	size_t sent;       /* of both */
-	struct
-	{
-		int descriptor;
-		size_t place; /* of the byte that it goes with, among all that is to be sent */
-	} going[MESSAGE_MAX_DESCRIPTORS];
+	int going
+		[MESSAGE_MAX_DESCRIPTORS]; /* they go with the next byte: in time for their message, and in order */
 	int going_count;
+	int going_begun;   /* those of the message that is being written come behind */
+	bool going_failed; /* they are too many */
 };
 
 /* A message that has come. The body is valid until the next call on the channel. */
@@ -101,7 +100,7 @@ extern enum dicom_status message_receive(struct message_channel *channel, struct
 extern enum dicom_status message_take_bulk(struct message_channel *channel, void *bytes, size_t length,
 										   size_t *got, struct dicom_error *error);
 
-/* Takes the descriptor that came with a message; -1 where none did. */
+/* Takes the next descriptor that came with messages; -1 where none did. */
 extern int message_take_descriptor(struct message_channel *channel);
 
 /* Begins a message; its body is then put piece by piece. Nothing is sent before message_flush(). */
@@ -114,12 +113,15 @@ extern void message_put_bytes(struct message_channel *channel, const void *bytes
 extern void message_put_string(struct message_channel *channel, const char *string); /* NULL: '' */
 extern void message_put_error(struct message_channel *channel, const struct dicom_error *error);
 
+/* A descriptor, which goes with the message, and is closed once it is sent, or cannot be. */
+extern void message_put_descriptor(struct message_channel *channel, int descriptor);
+
 /*
  * Ends a message. `bulk` bytes come behind it, which message_flush() will send from where they are; only one such message may be waiting
- * to be sent. A descriptor (-1: none) goes with the message and is closed once it is sent, or cannot be. Errors: MEMORY.
+ * to be sent. Errors: MEMORY.
  */
 extern enum dicom_status message_end(struct message_channel *channel, const void *bulk, size_t bulk_length,
-									 int descriptor, struct dicom_error *error);
+									 struct dicom_error *error);
 
 /* Sends what is there: DICOM_OK when all of it is sent, DICOM_PENDING, DICOM_END where the other side has closed, DICOM_FAILED. */
 extern enum dicom_status message_flush(struct message_channel *channel, struct dicom_error *error);

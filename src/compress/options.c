@@ -18,6 +18,7 @@
 enum option_code
 {
 	OPTION_CHILD = 256,
+	OPTION_CHILD_WRITES,
 	OPTION_CREDENTIALS,
 	OPTION_ENDPOINT,
 	OPTION_EVENT,
@@ -42,6 +43,7 @@ enum option_code
 
 static const struct option long_options[] = {
 	{"child", required_argument, NULL, OPTION_CHILD},
+	{"child-writes", no_argument, NULL, OPTION_CHILD_WRITES},
 	{"credentials", required_argument, NULL, OPTION_CREDENTIALS},
 	{"endpoint", required_argument, NULL, OPTION_ENDPOINT},
 	{"event", no_argument, NULL, OPTION_EVENT},
@@ -336,6 +338,9 @@ set_option(struct options *options, int option, const char *text, struct dicom_e
 			return DICOM_OK;
 		case OPTION_EVENT:
 			options->is_event = true;
+			return DICOM_OK;
+		case OPTION_CHILD_WRITES:
+			options->child_writes = true;
 			return DICOM_OK;
 		case OPTION_FILES_FROM:
 			options->files_from = text;

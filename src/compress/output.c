@@ -15,6 +15,16 @@
 #define JPEG_TYPE "image/jpeg"
 #define NOTE_TYPE "application/json"
 
+/* What a thread writes with. */
+struct writer
+{
+	const struct output_options *options;
+	struct store *pictures;
+	struct store *notes;
+	struct dicom_buffer key;
+	struct dicom_buffer text;
+};
+
 struct output
 {
 	struct output_options options;
@@ -29,17 +39,10 @@ struct output
 	pthread_t *threads;
 	int thread_count;
 
-	uint64_t bytes; /* the caller's thread only */
-};
-
-/* What a thread writes with. */
-struct writer
-{
-	const struct output_options *options;
-	struct store *pictures;
-	struct store *notes;
-	struct dicom_buffer key;
-	struct dicom_buffer text;
+	/* the caller's thread only */
+	struct writer own;
+	struct output_task *done_at_once;
+	uint64_t bytes;
 };
 
 void
@@ -48,6 +51,7 @@ output_task_free(struct output_task *task)
 	if (task == NULL)
 		return;
 	dicom_buffer_free(&task->bytes);
+	store_upload_close(task->draft);
 	free(task->picture.key);
 	free(task);
 }
@@ -65,15 +69,21 @@ put(struct writer *writer, struct store *store, const char *type, const void *by
 	return store_put(store, &request, bytes, length, NULL, error);
 }
 
+static void
+make_key(struct writer *writer, const struct output_task *task)
+{
+	dicom_buffer_reset(&writer->key);
+	dicom_buffer_append_string(&writer->key, writer->options->pictures.prefix);
+	dicom_buffer_append_string(&writer->key, task->picture.key);
+}
+
 static enum dicom_status
 write_picture(struct writer *writer, struct output_task *task)
 {
 	task->picture.bytes = task->bytes.length;
 	if (!state_digest(task->bytes.data, task->bytes.length, task->picture.sha256))
 		return dicom_fail(&task->error, DICOM_ERROR_MEMORY, "cannot compute a digest");
-	dicom_buffer_reset(&writer->key);
-	dicom_buffer_append_string(&writer->key, writer->options->pictures.prefix);
-	dicom_buffer_append_string(&writer->key, task->picture.key);
+	make_key(writer, task);
 	if (put(writer, writer->pictures, JPEG_TYPE, task->bytes.data, task->bytes.length, &task->error) !=
 		DICOM_OK)
 		return DICOM_FAILED;
@@ -130,6 +140,15 @@ open_writer(struct writer *writer, struct dicom_error *error)
 }
 
 static void
+close_writer(struct writer *writer)
+{
+	store_close(writer->pictures);
+	store_close(writer->notes);
+	dicom_buffer_free(&writer->key);
+	dicom_buffer_free(&writer->text);
+}
+
+static void
 do_task(struct writer *writer, struct output_task *task)
 {
 	struct timespec start;
@@ -137,13 +156,81 @@ do_task(struct writer *writer, struct output_task *task)
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	task->status = open_writer(writer, &task->error);
-	if (task->status == DICOM_OK && task->picture.key)
+	if (task->status == DICOM_OK && task->picture.key && !task->wrote_picture)
 		task->status = write_picture(writer, task);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	task->microseconds +=
 		(uint32_t) ((end.tv_sec - start.tv_sec) * 1000000 + (end.tv_nsec - start.tv_nsec) / 1000);
 	if (task->status == DICOM_OK && task->note)
 		task->status = write_note(writer, task);
+}
+
+/* --- drafts --- */
+
+/* What the draft holds must be what the child has said; a child that still writes into it does so at its own expense. */
+static enum dicom_status
+name_draft(struct writer *writer, struct output_task *task)
+{
+	struct store_put_request request = {.content_type = JPEG_TYPE};
+
+	make_key(writer, task);
+	request.key = writer->key.data;
+	if (writer->key.failed ||
+		store_draft_finish(task->draft, &request, task->picture.bytes, &task->error) != DICOM_OK)
+		return DICOM_FAILED;
+	task->wrote_picture = true;
+	return DICOM_OK;
+}
+
+/* Where it cannot have its name, its bytes may: whoever writes them then sees why not. */
+static enum dicom_status
+take_bytes(struct output_task *task)
+{
+	size_t length = (size_t) task->picture.bytes;
+	char *room = dicom_buffer_reserve(&task->bytes, length);
+	size_t got = 0;
+	ssize_t more = 1;
+
+	if (room == NULL)
+		return dicom_fail(&task->error, DICOM_ERROR_MEMORY, "out of memory");
+	while (got < length && more > 0)
+	{
+		more = pread(store_draft_descriptor(task->draft), room + got, length - got, (off_t) got);
+		got += more > 0 ? (size_t) more : 0;
+	}
+	task->bytes.length = got;
+	return got == length
+			   ? DICOM_OK
+			   : dicom_fail(&task->error, DICOM_ERROR_IO, "a picture was lost while it was written");
+}
+
+/* True where the task is over. What is left of it is for a thread to do. */
+static bool
+do_at_once(struct output *output, struct output_task *task)
+{
+	if (name_draft(&output->own, task) == DICOM_OK)
+	{
+		if (task->note && output->options.ledger)
+		{
+			task->status = write_note(&output->own, task);
+			return true;
+		}
+		return task->note == NULL;
+	}
+	task->status = take_bytes(task);
+	return task->status != DICOM_OK;
+}
+
+struct store_upload *
+output_draft(struct output *output)
+{
+	struct store_upload *draft;
+	struct dicom_error error;
+
+	if (open_writer(&output->own, &error) != DICOM_OK ||
+		store_draft_open(output->own.pictures, &draft, &error) != DICOM_OK)
+		return NULL;
+	return draft;
 }
 
 /* --- threads --- */
@@ -197,10 +284,7 @@ run_thread(void *arg)
 		do_task(&writer, task);
 		give_back(output, task);
 	}
-	store_close(writer.pictures);
-	store_close(writer.notes);
-	dicom_buffer_free(&writer.key);
-	dicom_buffer_free(&writer.text);
+	close_writer(&writer);
 	return NULL;
 }
 
@@ -219,6 +303,7 @@ output_open(const struct output_options *options, struct output **result, struct
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	}
 	output->options = *options;
+	output->own.options = &output->options;
 	output->last = &output->first;
 	output->done_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&output->lock, NULL);
@@ -257,6 +342,8 @@ output_close(struct output *output)
 		pthread_join(output->threads[i], NULL);
 	free_tasks(output->first);
 	free_tasks(output->done);
+	free_tasks(output->done_at_once);
+	close_writer(&output->own);
 	if (output->done_event >= 0)
 		close(output->done_event);
 	pthread_mutex_destroy(&output->lock);
@@ -280,6 +367,12 @@ output_submit(struct output *output, struct output_task *task)
 {
 	bool can_run;
 
+	if (task->draft && do_at_once(output, task))
+	{
+		task->next = output->done_at_once;
+		output->done_at_once = task;
+		return;
+	}
 	output->bytes += task->bytes.length;
 	task->next = NULL;
 	pthread_mutex_lock(&output->lock);
@@ -302,12 +395,13 @@ output_submit(struct output *output, struct output_task *task)
 struct output_task *
 output_take(struct output *output)
 {
-	struct output_task *tasks;
+	struct output_task *tasks = output->done_at_once;
 	struct output_task *task;
 	uint64_t count;
 
-	if (read(output->done_event, &count, sizeof(count)) < 0)
-		return NULL;
+	output->done_at_once = NULL;
+	if (tasks || read(output->done_event, &count, sizeof(count)) < 0)
+		return tasks;
 	pthread_mutex_lock(&output->lock);
 	tasks = output->done;
 	output->done = NULL;
@@ -315,6 +409,12 @@ output_take(struct output *output)
 	for (task = tasks; task; task = task->next)
 		output->bytes -= task->bytes.length;
 	return tasks;
+}
+
+bool
+output_is_done(const struct output *output)
+{
+	return output->done_at_once != NULL;
 }
 
 int

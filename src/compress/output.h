@@ -3,6 +3,9 @@
  *	  Writes pictures, and notes of them, in threads of its own: a store's writes wait.
  *
  * Each thread has its own stores. Tasks are done in any order; those that are done come back to the thread that gave them.
+ *
+ * A picture may lie where it will be already: in a draft, which a child has written. It is given its name at once, by the thread that
+ * gives the task, as is the line of a ledger.
  */
 #ifndef COMPRESS_OUTPUT_H
 #define COMPRESS_OUTPUT_H
@@ -29,6 +32,8 @@ struct output_task
 	struct picture_note
 		picture; /* key is that below the target; NULL: there is no picture to write. sha256 is filled in */
 	struct dicom_buffer bytes;
+	struct store_upload
+		*draft; /* holds the picture, whose length and sha256 are filled in; NULL: it is in `bytes` */
 	struct state_note *
 		note; /* to be written, the picture added to it first; NULL: none. Nobody else touches it meanwhile */
 	const char *url; /* of the source, whose note it is */
@@ -48,13 +53,19 @@ extern enum dicom_status output_open(const struct output_options *options, struc
 /* Waits for what is being written; what has not begun is dropped. */
 extern void output_close(struct output *output);
 
+/* A file for a picture, in the store that it will be in. NULL: there is no such thing, or it is not to be had; bytes will do. */
+extern struct store_upload *output_draft(struct output *output);
+
 /* The task is the output's until it comes back. Threads are started as they are needed. */
 extern void output_submit(struct output *output, struct output_task *task);
 
 /* Tasks that are done, linked by next; NULL: none. */
 extern struct output_task *output_take(struct output *output);
 
-/* A descriptor that can be read when there are such. */
+/* Tasks were done at once, and can be taken. */
+extern bool output_is_done(const struct output *output);
+
+/* A descriptor that can be read when there are others. */
 extern int output_descriptor(const struct output *output);
 
 /* Bytes of tasks that have not come back. */

@@ -295,6 +295,7 @@ wait_for_something(struct run *run)
 	for (i = 0; i < run->options->jobs; i++)
 		if (run->slots[i].child && !run->slots[i].was_held)
 		{
+			child_flush(run->slots[i].child);
 			add_polled(run, child_descriptor(run->slots[i].child), &count);
 			lower(&timeout_ms, child_timeout(run->slots[i].child));
 		}
@@ -317,6 +318,8 @@ loop(struct run *run)
 		work_on_pending(run);
 		take_sources(run);
 		slots_assign(run);
+		if (output_is_done(run->output))
+			continue;
 		if (is_over(run))
 			break;
 		report_flush(run->report);

@@ -54,15 +54,17 @@ struct item
 	struct check *check;
 	struct object *object;
 	struct slot *slot;
+	uint64_t size;       /* of the object that the child has */
 	bool was_tried;      /* a child died over it */
 	bool is_serving;     /* bytes that the child asked for */
 	uint32_t last_frame; /* that was made, or failed */
 	char *filled;        /* the template, but for the frame */
 
-	struct state_note note;   /* of pictures written */
-	struct output_task *held; /* the last picture, while it may be the last of all */
-	int outstanding;          /* tasks given to the output */
-	bool has_failed;          /* in part at least: no note */
+	struct state_note note;     /* of pictures written */
+	struct output_task *held;   /* the last picture, while it may be the last of all */
+	struct store_upload *draft; /* for the first picture; NULL: none, or in use */
+	int outstanding;            /* tasks given to the output */
+	bool has_failed;            /* in part at least: no note */
 	bool note_given;
 };
 

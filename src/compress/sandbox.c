@@ -49,10 +49,10 @@ set_limit(int resource, rlim_t value)
 }
 
 static enum dicom_status
-set_limits(uint64_t memory, struct dicom_error *error)
+set_limits(uint64_t memory, uint64_t file, struct dicom_error *error)
 {
 	if (set_limit(RLIMIT_AS, (rlim_t) memory) && set_limit(RLIMIT_CPU, MAX_CPU_SECONDS) &&
-		set_limit(RLIMIT_CORE, 0) && set_limit(RLIMIT_FSIZE, 0) &&
+		set_limit(RLIMIT_CORE, 0) && set_limit(RLIMIT_FSIZE, (rlim_t) file) &&
 		set_limit(RLIMIT_NOFILE, MAX_DESCRIPTORS) && set_limit(RLIMIT_NPROC, 0) &&
 		set_limit(RLIMIT_MEMLOCK, 0))
 		return DICOM_OK;
@@ -152,13 +152,13 @@ filter_calls(struct dicom_error *error)
 }
 
 enum dicom_status
-sandbox_enter(uint64_t memory, struct dicom_error *error)
+sandbox_enter(uint64_t memory, uint64_t file, struct dicom_error *error)
 {
 	volunteer_for_oom();
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 ||
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
 		return fail(error, "prctl", errno);
-	if (set_limits(memory, error) != DICOM_OK)
+	if (set_limits(memory, file, error) != DICOM_OK)
 		return DICOM_FAILED;
 	return filter_calls(error);
 }

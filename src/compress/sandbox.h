@@ -10,7 +10,10 @@
 
 #include "../dicom/error.h"
 
-/* Enters it, for good, with so many bytes of address space. IO where the kernel does not have what it takes. */
-extern enum dicom_status sandbox_enter(uint64_t memory, struct dicom_error *error);
+/*
+ * Enters it, for good, with so many bytes of address space, and of files that it is sent to write. IO where the kernel does not have what it
+ * takes.
+ */
+extern enum dicom_status sandbox_enter(uint64_t memory, uint64_t file, struct dicom_error *error);
 
 #endif

@@ -2,14 +2,17 @@
  * slot.c
  *	  The children: who gets what, what they say, and what becomes of those that die.
  *
- * A child has up to two items, so that it need not wait for the next one. The item over which a child dies is tried once more, alone in
- * a child that has done nothing before, and only with the frames that are still to come; the other one was not begun.
+ * A child has more than one item, so that it need not wait for the next one. The item over which a child dies is tried once more, alone in
+ * a child that has done nothing before, and only with the frames that are still to come; the others were not begun.
  */
 #include "run.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define SMALL_QUEUE \
+	((uint64_t) 8 << 20) /* bytes of the objects that wait for one child, but for the first two */
 #define CHILD_LIFE_MS \
 	((int64_t) 30 * 60 * 1000) /* a child may have so much CPU time in all; it is replaced long before */
 
@@ -18,8 +21,10 @@
 static enum dicom_status
 open_child(struct run *run, struct slot *slot, struct dicom_error *error)
 {
-	struct child_options options = {
-		.program = run->program, .memory = run->memory, .timeout_ms = run->options->timeout_ms};
+	struct child_options options = {.program = run->program,
+									.memory = run->memory,
+									.has_outputs = true,
+									.timeout_ms = run->options->timeout_ms};
 
 	slot->began_ms = run_now_ms();
 	return child_open(&options, &slot->child, error);
@@ -34,9 +39,23 @@ slot_close(struct slot *slot)
 	slot->is_alone = false;
 }
 
+/* A child that is at work needs the next item at hand, and more where they are soon done. */
+static bool
+can_take(const struct slot *slot, const struct item *item, bool alone)
+{
+	uint64_t size = object_size(item->object);
+	int i;
+
+	if (slot->is_alone || slot->count >= (alone ? 1 : CHILD_QUEUE))
+		return false;
+	for (i = 0; i < slot->count; i++)
+		size += slot->items[i]->size;
+	return slot->count < 2 || size <= SMALL_QUEUE;
+}
+
 /* The slot with the least to do that can take an item; NULL: none. One that is to be tried alone takes an idle one. */
 static struct slot *
-find_slot(struct run *run, bool alone)
+find_slot(struct run *run, const struct item *item, bool alone)
 {
 	struct slot *best = NULL;
 	int i;
@@ -45,7 +64,7 @@ find_slot(struct run *run, bool alone)
 	{
 		struct slot *slot = &run->slots[i];
 
-		if (slot->is_alone || slot->count >= (alone ? 1 : CHILD_QUEUE))
+		if (!can_take(slot, item, alone))
 			continue;
 		/* While something waits to be tried alone, a slot is kept from getting more. */
 		if (!alone && run->again.count > 0 && i == 0)
@@ -62,7 +81,10 @@ submit(struct run *run, struct slot *slot, struct item *item, struct dicom_error
 	struct child_range ranges[MESSAGE_MAX_RANGES + 1];
 	struct child_job job = {.id = item->id, .size = object_size(item->object)};
 
+	item->size = job.size;
 	job.descriptor = object_take_descriptor(item->object);
+	item->draft = output_draft(run->output);
+	job.output = item->draft ? fcntl(store_draft_descriptor(item->draft), F_DUPFD_CLOEXEC, 3) : -1;
 	job.picture = run->options->picture;
 	job.frames = item->last_frame > 0 ? ranges : item->frames.ranges;
 	job.frame_count =
@@ -108,7 +130,7 @@ assign_list(struct run *run, struct item_list *list, bool alone)
 {
 	while (list->first && !run->is_broken)
 	{
-		struct slot *slot = find_slot(run, alone);
+		struct slot *slot = find_slot(run, list->first, alone);
 
 		if (slot == NULL)
 			break;
@@ -130,7 +152,9 @@ static void
 begin_again(struct run *run, struct item *item)
 {
 	object_close(item->object);
+	store_upload_close(item->draft);
 	item->object = NULL;
+	item->draft = NULL;
 	item->slot = NULL;
 	item->is_serving = false;
 	item->step = ITEM_FETCHES;

@@ -175,6 +175,7 @@ submit(struct pictures *pictures, const struct picture_request *request, struct 
 	struct child_job job = {.id = ++pictures->last_job,
 							.size = opened->size,
 							.descriptor = opened->descriptor,
+							.output = -1,
 							.format = request->format,
 							.picture = request->options,
 							.frames = &range,

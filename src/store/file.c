@@ -91,6 +91,7 @@ close_store(struct store *store)
 	struct file_store *file = (struct file_store *) store;
 
 	file_read_forget(file);
+	file_forget_place(file);
 	if (file->root >= 0)
 		close(file->root);
 	free(file->directory);
@@ -114,6 +115,7 @@ open_store(const struct store_options *options, const struct store_host *host, s
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	file->root = -1;
 	file->last = -1;
+	file->place = -1;
 	if (open_directory(file, path, error) != DICOM_OK)
 	{
 		close_store(&file->store);
@@ -166,6 +168,9 @@ const struct store_kind store_kind_file = {
 	.upload_write = file_upload_write,
 	.upload_finish = file_upload_finish,
 	.upload_close = file_upload_close,
+	.draft_open = file_draft_open,
+	.draft_descriptor = file_draft_descriptor,
+	.draft_finish = file_draft_finish,
 	.head = head,
 	.copy = file_copy,
 	.delete = file_delete,

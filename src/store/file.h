@@ -46,6 +46,12 @@ struct file_store
 		ino_t inode;
 	} swept[FILE_SWEPT]; /* directories that were swept last, a ring */
 	int next_swept;
+	uint64_t temporaries; /* what the names of files being written count from; 0: not chosen yet */
+	bool has_drafts;      /* or had some */
+	int place;            /* descriptor of the directory that a draft has gone into; -1: none */
+	int64_t place_opened; /* when, in seconds of a monotonic clock */
+	size_t place_length;
+	char place_path[FILE_MAX_PATH];  /* not terminated */
 	char head_key[FILE_MAX_KEY + 1]; /* strings of the last store_head() */
 	char head_etag[FILE_ETAG_LENGTH];
 };
@@ -88,10 +94,10 @@ extern void file_describe(const struct stat *status, const char *key, const char
 extern enum dicom_status file_check_interrupt(const struct file_store *file, struct dicom_error *error);
 
 /*
- * Removes what killed writers have left in a directory, the first time that it is asked to in a store. Called in front of a write there,
- * never by reading.
+ * Removes what killed writers have left in a directory, whose status is that, the first time that it is asked to in a store. Called in
+ * front of a write there, never by reading.
  */
-extern void file_sweep(struct file_store *file, int directory);
+extern void file_sweep(struct file_store *file, int directory, const struct stat *status);
 
 /* --- the calls of store.h --- */
 
@@ -122,6 +128,13 @@ extern enum dicom_status file_upload_write(struct store_upload *upload, const vo
 extern enum dicom_status file_upload_finish(struct store_upload *upload, char *etag,
 											struct dicom_error *error);
 extern void file_upload_close(struct store_upload *upload, bool may_wait);
+extern enum dicom_status file_draft_open(struct store *store, struct store_upload **draft,
+										 struct dicom_error *error);
+extern int file_draft_descriptor(const struct store_upload *draft);
+extern enum dicom_status file_draft_finish(struct store_upload *draft,
+										   const struct store_put_request *request, uint64_t length,
+										   struct dicom_error *error);
+extern void file_forget_place(struct file_store *file); /* frees what is kept between drafts */
 extern enum dicom_status file_copy(struct store *source, const char *source_key, const char *if_match,
 								   struct store *target, const char *target_key, const char *storage_class,
 								   char *etag, struct dicom_error *error);

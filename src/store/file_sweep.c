@@ -24,18 +24,15 @@
 
 /* True where this directory was not swept through this store yet; it counts as swept from now on. */
 static bool
-is_due(struct file_store *file, int directory)
+is_due(struct file_store *file, const struct stat *status)
 {
-	struct stat status;
 	int i;
 
-	if (fstat(directory, &status) < 0)
-		return false;
 	for (i = 0; i < FILE_SWEPT; i++)
-		if (file->swept[i].inode == status.st_ino && file->swept[i].device == status.st_dev)
+		if (file->swept[i].inode == status->st_ino && file->swept[i].device == status->st_dev)
 			return false;
-	file->swept[file->next_swept].inode = status.st_ino;
-	file->swept[file->next_swept].device = status.st_dev;
+	file->swept[file->next_swept].inode = status->st_ino;
+	file->swept[file->next_swept].device = status->st_dev;
 	file->next_swept = (file->next_swept + 1) % FILE_SWEPT;
 	return true;
 }
@@ -76,13 +73,13 @@ sweep_name(int directory, const char *name, int64_t before)
 }
 
 void
-file_sweep(struct file_store *file, int directory)
+file_sweep(struct file_store *file, int directory, const struct stat *status)
 {
 	struct dirent *entry;
 	DIR *stream;
 	int fd;
 
-	if (!is_due(file, directory))
+	if (!is_due(file, status))
 		return;
 	fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	stream = fd < 0 ? NULL : fdopendir(fd);

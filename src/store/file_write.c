@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #define COPY_PIECE ((size_t) 64 * 1024 * 1024) /* between two looks at the host */
@@ -32,8 +33,11 @@ struct file_upload
 	char *if_match; /* NULL: do not look */
 	bool if_none_match;
 	bool defers_sync;
-	int directory; /* that the object goes into */
-	int fd;        /* of the temporary file; -1: not open */
+	bool has_length;
+	uint64_t length; /* that the object must have then */
+	int directory;   /* that the object goes into; -1: not known yet */
+	int made_in;     /* that the temporary file lies in: the same, or that of drafts */
+	int fd;          /* of the temporary file; -1: not open */
 	char temporary[sizeof(FILE_TEMPORARY) + 20];
 	const char *name; /* of the object in its directory, end of path */
 	char path[FILE_MAX_PATH];
@@ -120,11 +124,9 @@ open_parent(struct file_store *file, char *path, enum missing missing, const cha
 
 /* What lies in another file system than the location, which may be mounted anywhere below it, is not reached by file_flush(). */
 static bool
-may_defer(const struct file_store *file, int directory)
+may_defer(const struct file_store *file, const struct stat *directory)
 {
-	struct stat status;
-
-	return file->store.defers_sync && fstat(directory, &status) == 0 && status.st_dev == file->device;
+	return file->store.defers_sync && directory->st_dev == file->device;
 }
 
 enum dicom_status
@@ -161,25 +163,24 @@ fail_upload(const struct file_upload *upload, const char *what, struct dicom_err
 	return file_fail(error, upload->file, upload->key, what);
 }
 
+/* Its names begin anywhere, so that those of two stores do not meet. */
 static bool
 create_temporary(struct file_upload *upload)
 {
-	uint64_t number;
+	uint64_t *number = &upload->file->temporaries;
 	int attempt;
 
 	for (attempt = 0; attempt < 8; attempt++)
 	{
-		if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+		if ((*number == 0 || attempt > 0) && getrandom(number, sizeof(*number), 0) != sizeof(*number))
 			return false;
 		snprintf(upload->temporary, sizeof(upload->temporary), "%s%0*llx", FILE_TEMPORARY,
-				 FILE_TEMPORARY_DIGITS, (unsigned long long) number);
-		upload->fd = openat(upload->directory, upload->temporary,
-							O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+				 FILE_TEMPORARY_DIGITS, (unsigned long long) (*number)++);
+		upload->fd = openat(upload->made_in, upload->temporary,
+							O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 		if (upload->fd >= 0 || errno != EEXIST)
 			break;
 	}
-	if (upload->fd >= 0)
-		flock(upload->fd, LOCK_EX | LOCK_NB); /* it is not left over: file_sweep() */
 	return upload->fd >= 0;
 }
 
@@ -192,21 +193,53 @@ copy_request(struct file_upload *upload, const struct store_put_request *request
 	return upload->key && (upload->if_match || !request->if_match);
 }
 
-static enum dicom_status
-begin_upload(struct file_upload *upload, struct dicom_error *error)
+static struct file_upload *
+new_upload(struct store *store, struct dicom_error *error)
 {
-	if (!file_key_to_path(upload->key, upload->path))
-		return fail_key(error, upload->file, upload->key);
-	upload->directory = open_parent(
-		upload->file, upload->path,
-		upload->file->store.defers_sync ? MISSING_IS_MADE_UNSYNCED : MISSING_IS_MADE, &upload->name);
-	if (upload->directory >= 0)
+	struct file_upload *upload = calloc(1, sizeof(*upload));
+
+	if (upload == NULL)
 	{
-		upload->defers_sync = may_defer(upload->file, upload->directory);
-		file_sweep(upload->file, upload->directory);
+		dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
+		return NULL;
 	}
-	if (upload->directory < 0 || !create_temporary(upload))
+	upload->file = (struct file_store *) store;
+	upload->directory = -1;
+	upload->fd = -1;
+	return upload;
+}
+
+static enum dicom_status
+take_request(struct file_upload *upload, const struct store_put_request *request, struct dicom_error *error)
+{
+	struct file_store *file = upload->file;
+
+	if (request->storage_class && strcmp(request->storage_class, "STANDARD") != 0)
+	{
+		dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "a directory has no storage classes");
+		return store_name_object(error, &file->store, request->key);
+	}
+	if (!copy_request(upload, request))
+		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
+	if (!file_key_to_path(upload->key, upload->path))
+		return fail_key(error, file, upload->key);
+	file->store.statistics.put_requests++;
+	return DICOM_OK;
+}
+
+/* Opens the directory that the object goes into. */
+static enum dicom_status
+find_place(struct file_upload *upload, struct dicom_error *error)
+{
+	struct file_store *file = upload->file;
+	enum missing missing = file->store.defers_sync ? MISSING_IS_MADE_UNSYNCED : MISSING_IS_MADE;
+	struct stat status;
+
+	upload->directory = open_parent(file, upload->path, missing, &upload->name);
+	if (upload->directory < 0 || fstat(upload->directory, &status) < 0)
 		return fail_upload(upload, "write", error);
+	upload->defers_sync = may_defer(file, &status);
+	file_sweep(file, upload->directory, &status);
 	return DICOM_OK;
 }
 
@@ -214,26 +247,20 @@ enum dicom_status
 file_upload_open(struct store *store, const struct store_put_request *request, struct store_upload **result,
 				 struct dicom_error *error)
 {
-	struct file_upload *upload;
+	struct file_upload *upload = new_upload(store, error);
 
-	if (request->storage_class && strcmp(request->storage_class, "STANDARD") != 0)
-	{
-		dicom_fail(error, DICOM_ERROR_INVALID_OPTION, "a directory has no storage classes");
-		return store_name_object(error, store, request->key);
-	}
-	upload = calloc(1, sizeof(*upload));
 	if (upload == NULL)
-		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
-	upload->file = (struct file_store *) store;
-	upload->directory = -1;
-	upload->fd = -1;
-	if (!copy_request(upload, request))
-		dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
-	else if (begin_upload(upload, error) == DICOM_OK)
+		return DICOM_FAILED;
+	*result = &upload->upload;
+	if (take_request(upload, request, error) == DICOM_OK && find_place(upload, error) == DICOM_OK)
 	{
-		*result = &upload->upload;
-		store->statistics.put_requests++;
-		return DICOM_OK;
+		upload->made_in = upload->directory;
+		if (create_temporary(upload))
+		{
+			flock(upload->fd, LOCK_EX | LOCK_NB); /* it is not left over: file_sweep() */
+			return DICOM_OK;
+		}
+		fail_upload(upload, "write", error);
 	}
 	file_upload_close(&upload->upload, false);
 	return DICOM_FAILED;
@@ -279,14 +306,14 @@ check_replaced(const struct file_upload *upload, struct dicom_error *error)
 static enum dicom_status
 place_new(struct file_upload *upload, struct dicom_error *error)
 {
-	if (linkat(upload->directory, upload->temporary, upload->directory, upload->name, 0) < 0)
+	if (linkat(upload->made_in, upload->temporary, upload->directory, upload->name, 0) < 0)
 	{
 		if (errno != EEXIST)
 			return fail_upload(upload, "write", error);
 		dicom_fail(error, DICOM_ERROR_EXISTS, "object exists");
 		return store_name_object(error, &upload->file->store, upload->key);
 	}
-	unlinkat(upload->directory, upload->temporary, 0);
+	unlinkat(upload->made_in, upload->temporary, 0);
 	upload->temporary[0] = '\0';
 	return DICOM_OK;
 }
@@ -305,7 +332,7 @@ place_over(struct file_upload *upload, struct dicom_error *error)
 		status = check_replaced(upload, error);
 	if (status == DICOM_OK)
 	{
-		if (renameat(upload->directory, upload->temporary, upload->directory, upload->name) < 0)
+		if (renameat(upload->made_in, upload->temporary, upload->directory, upload->name) < 0)
 			status = fail_upload(upload, "write", error);
 		else
 			upload->temporary[0] = '\0';
@@ -324,6 +351,8 @@ file_upload_finish(struct store_upload *base, char *etag, struct dicom_error *er
 
 	if ((!upload->defers_sync && fsync(upload->fd) < 0) || fstat(upload->fd, &written) < 0)
 		return fail_upload(upload, "write", error);
+	if (upload->has_length && (uint64_t) written.st_size != upload->length)
+		return file_fail_changed(error, upload->file, upload->key);
 	status = upload->if_none_match ? place_new(upload, error) : place_over(upload, error);
 	if (status != DICOM_OK)
 		return status;
@@ -342,7 +371,7 @@ file_upload_close(struct store_upload *base, bool may_wait)
 	{
 		close(upload->fd);
 		if (upload->temporary[0])
-			unlinkat(upload->directory, upload->temporary, 0);
+			unlinkat(upload->made_in, upload->temporary, 0);
 	}
 	if (upload->directory >= 0)
 		close(upload->directory);
@@ -365,6 +394,116 @@ file_put(struct store *store, const struct store_put_request *request, const voi
 		status = file_upload_finish(upload, etag, error);
 	file_upload_close(upload, true);
 	return status;
+}
+
+/*
+ * --- drafts ---
+ *
+ * They lie in the location itself, and are not locked: a draft is used within the hour after which it is left over, and where it is not,
+ * its bytes are still to be had by the descriptor.
+ */
+
+static int64_t
+now_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (int64_t) now.tv_sec;
+}
+
+enum dicom_status
+file_draft_open(struct store *store, struct store_upload **result, struct dicom_error *error)
+{
+	struct file_store *file = (struct file_store *) store;
+	struct file_upload *upload = new_upload(store, error);
+	struct stat status;
+
+	if (upload == NULL)
+		return DICOM_FAILED;
+	if (!file->has_drafts && fstat(file->root, &status) == 0)
+		file_sweep(file, file->root, &status);
+	file->has_drafts = true;
+	upload->made_in = file->root;
+	*result = &upload->upload;
+	if (create_temporary(upload))
+		return DICOM_OK;
+	file_fail(error, file, "", "write");
+	file_upload_close(&upload->upload, false);
+	return DICOM_FAILED;
+}
+
+int
+file_draft_descriptor(const struct store_upload *draft)
+{
+	return ((const struct file_upload *) draft)->fd;
+}
+
+/*
+ * Takes the directory that the last draft has gone into, where this one goes too. It is looked for anew every second: somebody may have given
+ * it another name.
+ */
+static bool
+take_last_place(struct file_upload *upload)
+{
+	struct file_store *file = upload->file;
+	const char *slash = strrchr(upload->path, '/');
+	size_t length = slash ? (size_t) (slash - upload->path) : 0;
+
+	if (file->place < 0 || length != file->place_length ||
+		memcmp(upload->path, file->place_path, length) != 0 || now_seconds() > file->place_opened + 1)
+		return false;
+	upload->directory = file->place;
+	upload->name = slash ? slash + 1 : upload->path;
+	upload->defers_sync = true;
+	file->place = -1;
+	return true;
+}
+
+static void
+keep_place(struct file_upload *upload, bool is_new)
+{
+	struct file_store *file = upload->file;
+
+	if (!upload->defers_sync)
+		return;
+	file_forget_place(file);
+	file->place = upload->directory;
+	upload->directory = -1;
+	if (!is_new)
+		return;
+	file->place_opened = now_seconds();
+	file->place_length = upload->name > upload->path ? (size_t) (upload->name - upload->path) - 1 : 0;
+	memcpy(file->place_path, upload->path, file->place_length);
+}
+
+void
+file_forget_place(struct file_store *file)
+{
+	if (file->place >= 0)
+		close(file->place);
+	file->place = -1;
+}
+
+enum dicom_status
+file_draft_finish(struct store_upload *draft, const struct store_put_request *request, uint64_t length,
+				  struct dicom_error *error)
+{
+	struct file_upload *upload = (struct file_upload *) draft;
+	char etag[FILE_ETAG_LENGTH];
+	bool is_new;
+
+	if (take_request(upload, request, error) != DICOM_OK)
+		return DICOM_FAILED;
+	is_new = !take_last_place(upload);
+	if (is_new && find_place(upload, error) != DICOM_OK)
+		return DICOM_FAILED;
+	upload->has_length = true;
+	upload->length = length;
+	if (file_upload_finish(draft, etag, error) != DICOM_OK)
+		return DICOM_FAILED;
+	keep_place(upload, is_new);
+	return DICOM_OK;
 }
 
 /* --- copying --- */
@@ -513,7 +652,7 @@ file_delete(struct store *store, const char *key, struct dicom_error *error)
 	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
 		(S_ISREG(status.st_mode) || S_ISLNK(status.st_mode)))
 		done = unlinkat(directory, name, 0);
-	if (done == 0 && !may_defer(file, directory))
+	if (done == 0 && (fstat(directory, &status) < 0 || !may_defer(file, &status)))
 		done = fsync(directory);
 	reason = errno;
 	close(directory);

@@ -400,6 +400,35 @@ store_upload_close(struct store_upload *upload)
 }
 
 enum dicom_status
+store_draft_open(struct store *store, struct store_upload **draft, struct dicom_error *error)
+{
+	if (!store->kind->draft_open)
+		return DICOM_END;
+	if (store->kind->draft_open(store, draft, error) != DICOM_OK)
+		return DICOM_FAILED;
+	(*draft)->store = store;
+	store_link_handle(&store->uploads, &(*draft)->link);
+	return DICOM_OK;
+}
+
+int
+store_draft_descriptor(const struct store_upload *draft)
+{
+	return draft->store->kind->draft_descriptor(draft);
+}
+
+enum dicom_status
+store_draft_finish(struct store_upload *draft, const struct store_put_request *request, uint64_t length,
+				   struct dicom_error *error)
+{
+	struct store_put_request own = with_part_size(request);
+
+	if (check_put(request, error) != DICOM_OK)
+		return DICOM_FAILED;
+	return draft->store->kind->draft_finish(draft, &own, length, error);
+}
+
+enum dicom_status
 store_head(struct store *store, const char *key, struct store_object *object, struct dicom_error *error)
 {
 	return store->kind->head(store, key, object, error);

@@ -230,6 +230,19 @@ extern enum dicom_status store_upload_finish(struct store_upload *upload, char *
 /* Gives up: the parts are removed (best effort where the store does not answer). Also after finish, to free the handle. */
 extern void store_upload_close(struct store_upload *upload);
 
+/*
+ * An upload of an object whose key is not known yet, and which others may write: by the descriptor, open for reading and writing, that stays the
+ * upload's. Nothing is visible before store_draft_finish() has given it its key: CHANGED where it is not of that length by then.
+ * DICOM_END from a store that has no such thing: s3. Errors besides those of a put: where only directories below the location
+ * may be written to, and where the key lies on another file system than the location; store_put() may do then.
+ */
+extern enum dicom_status store_draft_open(struct store *store, struct store_upload **draft,
+										  struct dicom_error *error);
+extern int store_draft_descriptor(const struct store_upload *draft);
+extern enum dicom_status store_draft_finish(struct store_upload *draft,
+											const struct store_put_request *request, uint64_t length,
+											struct dicom_error *error);
+
 /* What is known of one object without reading it; the strings are valid until the next call on the store. */
 extern enum dicom_status store_head(struct store *store, const char *key, struct store_object *object,
 									struct dicom_error *error);

@@ -56,6 +56,13 @@ struct store_kind
 	void (*upload_close)(struct store_upload *upload,
 						 bool may_wait); /* may_wait is false within store_close() */
 
+	/* NULL, all of them: DICOM_END. */
+	enum dicom_status (*draft_open)(struct store *store, struct store_upload **draft,
+									struct dicom_error *error);
+	int (*draft_descriptor)(const struct store_upload *draft);
+	enum dicom_status (*draft_finish)(struct store_upload *draft, const struct store_put_request *request,
+									  uint64_t length, struct dicom_error *error);
+
 	enum dicom_status (*head)(struct store *store, const char *key, struct store_object *object,
 							  struct dicom_error *error);
 	enum dicom_status (*copy)(struct store *source, const char *source_key, const char *if_match,

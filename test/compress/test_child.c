@@ -37,11 +37,12 @@ static void
 submit(struct pair *pair, uint64_t id, uint64_t size, int frame_count)
 {
 	struct child_job job = {
-		.id = id, .size = size, .descriptor = -1, .frames = ranges, .frame_count = frame_count};
+		.id = id, .size = size, .descriptor = -1, .output = -1, .frames = ranges, .frame_count = frame_count};
 
 	job.attributes = attributes;
 	job.attribute_count = 2;
 	CHECK(child_submit(pair->child, &job, &pair->error) == DICOM_OK);
+	child_flush(pair->child);
 }
 
 static struct message_channel *
@@ -55,7 +56,7 @@ begin(struct pair *pair, enum message_type type, uint64_t id)
 static void
 end(struct pair *pair, const char *bulk, size_t length)
 {
-	CHECK(message_end(&pair->other, bulk, length, -1, NULL) == DICOM_OK);
+	CHECK(message_end(&pair->other, bulk, length, NULL) == DICOM_OK);
 	CHECK(message_flush(&pair->other, NULL) == DICOM_OK);
 }
 
@@ -96,7 +97,26 @@ say_picture(struct pair *pair, uint64_t id, uint32_t frame, uint32_t columns, co
 	message_put_8(out, 1);
 	message_put_8(out, 0);
 	message_put_32(out, 1234);
+	message_put_64(out, 0);
+	message_put_string(out, "");
 	end(pair, bytes, length);
+}
+
+/* The same of a picture that went into the job's output. */
+static void
+say_written(struct pair *pair, uint64_t id, uint32_t frame, uint64_t length, const char *sha256)
+{
+	struct message_channel *out = begin(pair, MESSAGE_PICTURE, id);
+
+	message_put_32(out, frame);
+	message_put_32(out, 4);
+	message_put_32(out, 2);
+	message_put_8(out, 1);
+	message_put_8(out, 0);
+	message_put_32(out, 1234);
+	message_put_64(out, length);
+	message_put_string(out, sha256);
+	end(pair, NULL, 0);
 }
 
 static void
@@ -164,18 +184,20 @@ UNIT_TEST(child_job)
 	close_pair(&pair);
 }
 
-/* Two jobs at a time, and no third. Failures are of a frame, or of a job. */
+/* As many jobs as there may be, and no more. Failures are of a frame, or of a job. */
 UNIT_TEST(child_queue)
 {
-	struct child_job third = {.id = 7, .size = 1, .descriptor = dup(0)};
+	struct child_job more = {.id = 9, .size = 1, .descriptor = dup(0), .output = dup(0)};
 	struct dicom_error reason;
 	struct pair pair;
+	int i;
 
 	open_pair(&pair);
-	submit(&pair, 5, 1000, 0);
-	submit(&pair, 6, 1000, 0);
-	CHECK(child_submit(pair.child, &third, &pair.error) == DICOM_FAILED);
-	CHECK(fcntl(third.descriptor, F_GETFD) < 0);
+	for (i = 0; i < CHILD_QUEUE; i++)
+		submit(&pair, 5 + (uint64_t) i, 1000, 0);
+	CHECK(child_submit(pair.child, &more, &pair.error) == DICOM_FAILED);
+	CHECK(fcntl(more.descriptor, F_GETFD) < 0);
+	CHECK(fcntl(more.output, F_GETFD) < 0);
 	say_hello(&pair, MESSAGE_VERSION);
 	say_header(&pair, 5, 2);
 	CHECK(next_is(&pair, CHILD_HEADER, 5));
@@ -191,33 +213,39 @@ UNIT_TEST(child_queue)
 	begin(&pair, MESSAGE_FAILED, 5);
 	message_put_error(&pair.other, &reason);
 	end(&pair, NULL, 0);
-	CHECK(next_is(&pair, CHILD_FAILED, 5) && child_jobs(pair.child) == 1);
+	CHECK(next_is(&pair, CHILD_FAILED, 5) && child_jobs(pair.child) == CHILD_QUEUE - 1);
 	say_header(&pair, 6, 1);
 	CHECK(next_is(&pair, CHILD_HEADER, 6));
 	close_pair(&pair);
 }
 
-/* A descriptor goes with its job, whatever else is in the socket. */
+/* Descriptors go with their jobs, of the object and of the output, as many as jobs may have, in one message or in several. */
 UNIT_TEST(child_descriptors)
 {
-	struct child_job job = {.size = 1};
 	struct pair pair;
 	struct message message;
 	int i;
 
 	open_pair(&pair);
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < CHILD_QUEUE; i++)
 	{
+		struct child_job job = {.id = (uint64_t) i, .size = 1, .output = -1};
+		char letter = (char) ('a' + i);
 		int ends[2];
 
 		CHECK(pipe(ends) == 0);
-		CHECK(write(ends[1], i == 0 ? "a" : "b", 1) == 1);
-		close(ends[1]);
-		job.id = (uint64_t) i;
+		CHECK(write(ends[1], &letter, 1) == 1);
 		job.descriptor = ends[0];
+		if (i == 1)
+			close(ends[1]);
+		else
+			job.output = ends[1];
 		CHECK(child_submit(pair.child, &job, &pair.error) == DICOM_OK);
+		if (i == 0)
+			child_flush(pair.child);
 	}
-	for (i = 0; i < 2; i++)
+	child_flush(pair.child);
+	for (i = 0; i < CHILD_QUEUE; i++)
 	{
 		char letter = 0;
 		int fd;
@@ -225,11 +253,69 @@ UNIT_TEST(child_descriptors)
 		CHECK(message_receive(&pair.other, &message, NULL) == DICOM_OK);
 		fd = message_take_descriptor(&pair.other);
 		CHECK(fd >= 0 && read(fd, &letter, 1) == 1);
-		CHECK(letter == (i == 0 ? 'a' : 'b'));
+		CHECK(letter == 'a' + i);
+		if (i != 1)
+		{
+			int output = message_take_descriptor(&pair.other);
+
+			CHECK(write(output, "z", 1) == 1 && read(fd, &letter, 1) == 1 && letter == 'z');
+			close(output);
+		}
 		close(fd);
 	}
 	CHECK(message_take_descriptor(&pair.other) == -1);
 	close_pair(&pair);
+}
+
+#define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* One picture may go into the output of the job, and only where it has one. */
+UNIT_TEST(child_outputs)
+{
+	static const struct
+	{
+		bool has_output;
+		uint64_t length;
+		const char *sha256;
+	} lies[] = {{false, 10, DIGEST},
+				{true, 10, ""},
+				{true, 10, "0123"},
+				{true, 0, DIGEST},
+				{true, UINT64_C(1) << 40, DIGEST},
+				{true, 10, "X123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}};
+	size_t i;
+
+	for (i = 0; i <= sizeof(lies) / sizeof(*lies); i++)
+	{
+		bool is_lie = i < sizeof(lies) / sizeof(*lies);
+		struct child_job job = {.id = 5,
+								.size = 1000,
+								.descriptor = -1,
+								.output = -1,
+								.attributes = attributes,
+								.attribute_count = 2};
+		struct pair pair;
+
+		open_pair(&pair);
+		if (!is_lie || lies[i].has_output)
+			job.output = dup(0);
+		CHECK(child_submit(pair.child, &job, &pair.error) == DICOM_OK);
+		say_hello(&pair, MESSAGE_VERSION);
+		say_header(&pair, 5, 3);
+		CHECK(next_is(&pair, CHILD_HEADER, 5));
+		if (is_lie)
+			say_written(&pair, 5, 1, lies[i].length, lies[i].sha256);
+		else
+		{
+			say_written(&pair, 5, 1, 10, DIGEST);
+			CHECK(next_is(&pair, CHILD_PICTURE, 5) && pair.event.written == 10 &&
+				  pair.event.picture->length == 0);
+			CHECK_STRING(pair.event.sha256, DIGEST);
+			say_written(&pair, 5, 2, 10, DIGEST);
+		}
+		CHECK(next(&pair) == DICOM_FAILED && child_end(pair.child) == CHILD_BROKE_PROTOCOL);
+		close_pair(&pair);
+	}
 }
 
 /* Takes all the data that is in the socket. */
@@ -408,7 +494,7 @@ UNIT_TEST(child_lies_about_sizes)
 	message_put_8(&pair.other, 1);
 	message_put_8(&pair.other, 0);
 	message_put_32(&pair.other, 0);
-	CHECK(message_end(&pair.other, long_picture, sizeof(long_picture), -1, NULL) == DICOM_OK);
+	CHECK(message_end(&pair.other, long_picture, sizeof(long_picture), NULL) == DICOM_OK);
 	CHECK(message_flush(&pair.other, NULL) == DICOM_PENDING);
 	check_liar(&pair, 5);
 }

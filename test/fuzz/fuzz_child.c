@@ -71,7 +71,7 @@ listen_to(struct child *child, bool has_ranges, uint32_t *last)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct child_job job = {.id = 1, .size = OBJECT_SIZE, .descriptor = -1, .frames = ranges};
+	struct child_job job = {.id = 1, .size = OBJECT_SIZE, .descriptor = -1, .output = -1, .frames = ranges};
 	struct message_channel other;
 	struct child *child;
 	uint32_t last = 0;

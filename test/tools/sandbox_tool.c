@@ -197,7 +197,7 @@ main(int argc, char **argv)
 	for (i = 0; i < sizeof(things) / sizeof(*things); i++)
 		if (argc == 2 && strcmp(argv[1], things[i].name) == 0)
 		{
-			if (sandbox_enter(MEMORY, &error) != DICOM_OK)
+			if (sandbox_enter(MEMORY, 0, &error) != DICOM_OK)
 			{
 				fprintf(stderr, "%s\n", error.message);
 				return 1;
