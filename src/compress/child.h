@@ -28,7 +28,7 @@
 #include "../image/picture.h"
 #include "message.h"
 
-#define CHILD_QUEUE 4 /* jobs that a child may have at a time: the one at work, and the next */
+#define CHILD_QUEUE 8 /* jobs that a child may have at a time: the one at work, and the next */
 
 struct child;
 

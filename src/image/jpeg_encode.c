@@ -14,7 +14,7 @@
 
 #include "picture_internal.h"
 
-#define PIECE           65536 /* bytes that go to the sink at once */
+#define ROOM            65536 /* bytes that are asked for at least */
 #define DEFAULT_QUALITY 90
 
 struct encoding
@@ -23,11 +23,11 @@ struct encoding
 	struct jpeg_error_mgr errors;
 	struct jpeg_destination_mgr destination;
 	jmp_buf stop;
-	const struct picture_sink *sink;
+	struct dicom_buffer *out;
+	size_t given;              /* bytes of room behind its end, that libjpeg has */
 	struct dicom_error *error; /* filled before stop */
 	struct picture *picture;
 	const struct picture_options *options;
-	uint8_t piece[PIECE];
 };
 
 /* ---- what libjpeg calls ---- */
@@ -53,37 +53,40 @@ ignore_warning(j_common_ptr common, int level)
 {
 }
 
+/* libjpeg writes straight into the buffer. */
 static void
-begin_piece(j_compress_ptr compress)
+give_room(j_compress_ptr compress)
 {
 	struct encoding *encoding = compress->client_data;
+	char *room = dicom_buffer_reserve(encoding->out, ROOM);
 
-	encoding->destination.next_output_byte = encoding->piece;
-	encoding->destination.free_in_buffer = PIECE;
-}
-
-static void
-write_bytes(struct encoding *encoding, size_t length)
-{
-	if (length > 0 &&
-		encoding->sink->write(encoding->sink->arg, encoding->piece, length, encoding->error) != DICOM_OK)
+	if (room == NULL)
+	{
+		dicom_fail(encoding->error, DICOM_ERROR_LIMIT, "a JPEG needs more memory than there is for it");
 		longjmp(encoding->stop, 1);
+	}
+	encoding->given = encoding->out->capacity - encoding->out->length - 1;
+	encoding->destination.next_output_byte = (JOCTET *) room;
+	encoding->destination.free_in_buffer = encoding->given;
 }
 
 static boolean
-write_piece(j_compress_ptr compress)
+take_room(j_compress_ptr compress)
 {
-	write_bytes(compress->client_data, PIECE);
-	begin_piece(compress);
+	struct encoding *encoding = compress->client_data;
+
+	encoding->out->length += encoding->given;
+	give_room(compress);
 	return TRUE;
 }
 
 static void
-write_rest(j_compress_ptr compress)
+take_rest(j_compress_ptr compress)
 {
 	struct encoding *encoding = compress->client_data;
 
-	write_bytes(encoding, PIECE - encoding->destination.free_in_buffer);
+	encoding->out->length += encoding->given - encoding->destination.free_in_buffer;
+	encoding->out->data[encoding->out->length] = '\0';
 }
 
 /* ---- encoding ---- */
@@ -99,9 +102,9 @@ prepare(struct encoding *encoding)
 	encoding->errors.output_message = say_nothing;
 	compress->client_data = encoding;
 	jpeg_create_compress(compress);
-	encoding->destination.init_destination = begin_piece;
-	encoding->destination.empty_output_buffer = write_piece;
-	encoding->destination.term_destination = write_rest;
+	encoding->destination.init_destination = give_room;
+	encoding->destination.empty_output_buffer = take_room;
+	encoding->destination.term_destination = take_rest;
 	compress->dest = &encoding->destination;
 }
 
@@ -188,46 +191,18 @@ check(const struct picture *picture, const struct picture_options *options, stru
 }
 
 enum dicom_status
-picture_write_jpeg(struct picture *picture, const struct picture_options *options,
-				   const struct picture_sink *sink, struct dicom_error *error)
+picture_to_jpeg(struct picture *picture, const struct picture_options *options, struct dicom_buffer *out,
+				struct dicom_error *error)
 {
-	struct encoding *encoding;
+	struct encoding encoding = {.out = out, .error = error, .picture = picture, .options = options};
+	size_t before = out->length;
 	enum dicom_status status = check(picture, options, error);
 
 	if (status != DICOM_OK)
 		return status;
-	encoding = malloc(sizeof(*encoding));
-	if (!encoding)
-		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
-	memset(&encoding->compress, 0, sizeof(encoding->compress));
-	encoding->sink = sink;
-	encoding->error = error;
-	encoding->picture = picture;
-	encoding->options = options;
-	status = encode(encoding);
-	jpeg_destroy_compress(&encoding->compress);
-	free(encoding);
+	status = encode(&encoding);
+	if (status != DICOM_OK)
+		out->length = before;
+	jpeg_destroy_compress(&encoding.compress);
 	return status;
-}
-
-/* ---- into a buffer ---- */
-
-static enum dicom_status
-append(void *arg, const uint8_t *bytes, size_t length, struct dicom_error *error)
-{
-	struct dicom_buffer *out = arg;
-
-	dicom_buffer_append(out, bytes, length);
-	if (out->failed)
-		return dicom_fail(error, DICOM_ERROR_LIMIT, "a JPEG needs more memory than there is for it");
-	return DICOM_OK;
-}
-
-enum dicom_status
-picture_to_jpeg(struct picture *picture, const struct picture_options *options, struct dicom_buffer *out,
-				struct dicom_error *error)
-{
-	struct picture_sink sink = {append, out};
-
-	return picture_write_jpeg(picture, options, &sink, error);
 }

@@ -22,7 +22,7 @@
  *	  interpretation then; without it MONOCHROME1 is inverted.
  *	- LUT data longer or shorter than the descriptor says, of 8 bits in words, or of more bits than said, are read as they are.
  *
- * Memory: the frame, a few rows, tables of 64 Ki entries, what libjpeg holds for some rows, and the output, unless a sink takes it.
+ * Memory: the frame, a few rows, tables of 64 Ki entries, what libjpeg holds for some rows, and the output.
  */
 #ifndef IMAGE_PICTURE_H
 #define IMAGE_PICTURE_H
@@ -84,23 +84,11 @@ extern int picture_channels(const struct picture *picture);
 /* The next row of columns x channels bytes, valid until the next call; NULL behind the last. */
 extern const uint8_t *picture_next_row(struct picture *picture);
 
-/* Where a JPEG goes, piece by piece. */
-struct picture_sink
-{
-	/* DICOM_FAILED ends the encoding with this error. */
-	enum dicom_status (*write)(void *arg, const uint8_t *bytes, size_t length, struct dicom_error *error);
-	void *arg;
-};
-
 /*
- * Writes the picture, of which no row was taken before, as baseline JPEG with a JFIF header and neither comment nor other
- * application data. Grey pictures become grey JPEG. LIMIT, with a hint at --max-size, where a side is
- * longer than PICTURE_LONGEST_SIDE; nothing was written then.
+ * Appends the picture, of which no row was taken before, as baseline JPEG with a JFIF header and neither comment nor other application data.
+ * Grey pictures become grey JPEG. Where it fails `out` is as it was. LIMIT, with a hint at --max-size, where a side is longer than
+ * PICTURE_LONGEST_SIDE; LIMIT beyond the 1 GiB that a buffer holds.
  */
-extern enum dicom_status picture_write_jpeg(struct picture *picture, const struct picture_options *options,
-											const struct picture_sink *sink, struct dicom_error *error);
-
-/* The same, appended to a buffer, which holds 1 GiB at most: LIMIT beyond. */
 extern enum dicom_status picture_to_jpeg(struct picture *picture, const struct picture_options *options,
 										 struct dicom_buffer *out, struct dicom_error *error);
 

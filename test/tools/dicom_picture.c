@@ -52,25 +52,20 @@ write_rows(struct picture *picture)
 }
 
 static enum dicom_status
-to_stdout(void *arg, const uint8_t *bytes, size_t length, struct dicom_error *error)
-{
-	if (fwrite(bytes, 1, length, stdout) != length)
-		return dicom_fail(error, DICOM_ERROR_IO, "cannot write: %s", strerror(errno));
-	return DICOM_OK;
-}
-
-static enum dicom_status
 write_picture(struct job *job, const struct image_frame *frame)
 {
-	struct picture_sink sink = {.write = to_stdout};
+	struct dicom_buffer jpeg = {0};
 	struct picture *picture;
 	enum dicom_status status =
 		picture_open(job->rules, frame, job->frame, &job->options, &picture, &job->error);
 
 	if (status == DICOM_OK && job->as_jpeg)
-		status = picture_write_jpeg(picture, &job->options, &sink, &job->error);
+		status = picture_to_jpeg(picture, &job->options, &jpeg, &job->error);
 	else if (status == DICOM_OK)
 		write_rows(picture);
+	if (status == DICOM_OK && job->as_jpeg && fwrite(jpeg.data, 1, jpeg.length, stdout) != jpeg.length)
+		status = dicom_fail(&job->error, DICOM_ERROR_IO, "cannot write: %s", strerror(errno));
+	dicom_buffer_free(&jpeg);
 	picture_close(picture);
 	return status;
 }
