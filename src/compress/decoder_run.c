@@ -15,6 +15,7 @@
 
 #define FIRST_READ    ((size_t) 16 * 1024) /* of a header */
 #define NEXT_READ     ((size_t) 64 * 1024)
+#define FAR_PIECE     ((size_t) 1 << 20)    /* of pixels that the parent is asked for */
 #define LARGE_FRAME   ((uint64_t) 16 << 20) /* whose pixels may take more time than a frame is given */
 #define KEPT_PICTURE  ((size_t) 4 << 20)
 #define KEPT_ELEMENTS 65536
@@ -297,11 +298,12 @@ copy_pixels(struct picture *picture, struct dicom_buffer *out, struct dicom_erro
 
 	while ((row = picture_next_row(picture)) != NULL)
 		dicom_buffer_append(out, row, length);
-	return out->failed ? dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory") : DICOM_OK;
+	return out->failed ? dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory")
+					   : picture_status(picture, error);
 }
 
 static enum dicom_status
-make_picture(struct run *run, const struct image_frame *frame, uint32_t number, struct result *result,
+make_picture(struct run *run, struct image_frame *frame, uint32_t number, struct result *result,
 			 struct dicom_error *error)
 {
 	const struct picture_options *options = &run->job->picture;
@@ -329,6 +331,12 @@ decode_frame(struct run *run, uint32_t number, struct result *result, struct dic
 	size_t length;
 	enum dicom_status status;
 
+	if (image_frame_describe(run->frames, number, &frame))
+	{
+		status = make_picture(run, &frame, number, result, error);
+		image_frame_free(&frame);
+		return status;
+	}
 	if (image_frames_read(run->frames, number, &bytes, &length, error) != DICOM_OK)
 		return DICOM_FAILED;
 	if (run->job->format == CHILD_JPEG && picture_pass_through(run->rules, &run->pixels, number, bytes,
@@ -527,6 +535,7 @@ decoder_run(struct decoder *decoder, struct decoder_job *job)
 	struct dicom_error error;
 
 	run.source.size = job->size;
+	run.source.piece = job->descriptor >= 0 ? 0 : FAR_PIECE;
 	run.source.read = read_source;
 	run.source.arg = &run;
 	if (do_job(&run, &error) != DICOM_OK)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec.h"
 #include "frames_internal.h"
 #include "native.h"
 
@@ -249,4 +250,66 @@ image_frames_read(struct image_frames *frames, uint32_t frame, uint8_t **bytes, 
 		*length = 0;
 	}
 	return status;
+}
+
+/* ---- frames that stand in the file as they are ---- */
+
+#define DEFAULT_PIECE ((size_t) 64 << 10)
+
+bool
+image_frame_describe(struct image_frames *frames, uint32_t number, struct image_frame *frame)
+{
+	const struct image_pixels *pixels = &frames->pixels;
+	uint64_t samples = (uint64_t) pixels->rows * pixels->columns * pixels->samples_per_pixel;
+	uint64_t size = frames->frame_bits / 8;
+
+	if (pixels->codec != IMAGE_CODEC_NATIVE || pixels->is_encapsulated || pixels->big_endian ||
+		__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ || pixels->sample != IMAGE_SAMPLE_INTEGER ||
+		(pixels->bits_allocated != 8 && pixels->bits_allocated != 16) ||
+		frames->frame_bits != samples * pixels->bits_allocated ||
+		(pixels->is_planar && pixels->samples_per_pixel > 1))
+		return false;
+	if (number >= frames->count || pixels->value_offset + (number + (uint64_t) 1) * size > frames->end)
+		return false; /* whoever reads it is told */
+	codec_describe(pixels, frame);
+	frame->length = (size_t) size;
+	frame->frames = frames;
+	frame->number = number;
+	return true;
+}
+
+enum dicom_status
+image_frame_read(const struct image_frame *frame, size_t offset, size_t length, uint8_t *bytes,
+				 struct dicom_error *error)
+{
+	uint64_t first = frame->frames->pixels.value_offset + (uint64_t) frame->number * frame->length;
+
+	return frames_source_read(frame->frames, first + offset, length, bytes, error);
+}
+
+enum dicom_status
+image_frame_load(struct image_frame *frame, struct dicom_error *error)
+{
+	uint8_t *samples;
+
+	if (frame->samples)
+		return DICOM_OK;
+	samples = malloc(frame->length);
+	if (!samples)
+		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
+	if (image_frame_read(frame, 0, frame->length, samples, error) != DICOM_OK)
+	{
+		free(samples);
+		return DICOM_FAILED;
+	}
+	frame->samples = samples;
+	return DICOM_OK;
+}
+
+size_t
+image_frame_piece(const struct image_frame *frame)
+{
+	size_t piece = frame->frames->source->piece;
+
+	return piece ? piece : DEFAULT_PIECE;
 }

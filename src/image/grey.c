@@ -161,21 +161,32 @@ range_of_frame(const struct grey *grey, const struct image_frame *frame, struct 
 	return (struct value_range){fmin(low, high), fmax(low, high)};
 }
 
+/* Samples that were left in the file are read where all of them are to be looked at. */
+static enum dicom_status
+see_samples(struct image_frame *frame, struct dicom_error *error)
+{
+	return frame->frames ? image_frame_load(frame, error) : DICOM_OK;
+}
+
 /* Where there is nothing but padding, that is what is shown. */
-static void
-find_range(const struct picture_rules *rules, const struct image_frame *frame,
-		   const struct picture_options *options, struct grey *grey)
+static enum dicom_status
+find_range(const struct picture_rules *rules, struct image_frame *frame,
+		   const struct picture_options *options, struct grey *grey, struct dicom_error *error)
 {
 	bool of_bits = grey->sample == IMAGE_SAMPLE_INTEGER && grey->bits.stored <= 8 &&
 				   options->window != PICTURE_WINDOW_PIXELS;
-	struct value_range range = range_of_frame(grey, frame, rules->padding, of_bits);
+	struct value_range range;
 
+	if (!of_bits && see_samples(frame, error) != DICOM_OK)
+		return DICOM_FAILED;
+	range = range_of_frame(grey, frame, rules->padding, of_bits);
 	if (range.low > range.high)
 		range = range_of_frame(grey, frame, (struct padding){0}, of_bits);
 	if (range.low > range.high)
 		range = (struct value_range){0, 0};
 	grey->low = range.low;
 	grey->high = range.high;
+	return DICOM_OK;
 }
 
 /* ---- ways to compute ---- */
@@ -256,42 +267,47 @@ is_identity(const struct grey *grey)
 	return true;
 }
 
-static bool
-choose_way(const struct image_frame *frame, struct grey *grey)
+static enum dicom_status
+choose_way(struct image_frame *frame, struct grey *grey, struct dicom_error *error)
 {
 	bool is_ramp = find_ramp(grey);
 
 	grey->way = is_ramp ? GREY_RAMP : GREY_VALUES;
 	if (grey->sample_bytes > 2)
-		return true;
+		return DICOM_OK;
 	if (grey->sample_bytes == 2 && is_ramp && ramp_16_can(grey->ramp))
 	{
 		grey->ramp_16 = ramp_16_of(grey->bits, grey->ramp);
-		return true;
+		return DICOM_OK;
 	}
 	grey->way = GREY_TABLE;
+	if (grey->sample_bytes == 2 && see_samples(frame, error) != DICOM_OK)
+		return DICOM_FAILED;
 	if (!make_table(frame, grey))
-		return false;
+		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	if (grey->sample_bytes == 1 && grey->bits.stored == 8 && is_identity(grey))
 		grey->way = GREY_COPY;
-	return true;
+	return DICOM_OK;
 }
 
 enum dicom_status
-grey_open(const struct picture_rules *rules, const struct image_frame *frame, uint32_t frame_number,
+grey_open(const struct picture_rules *rules, struct image_frame *frame, uint32_t frame_number,
 		  const struct picture_options *options, struct grey *grey, struct dicom_error *error)
 {
+	enum dicom_status status = DICOM_OK;
+
 	memset(grey, 0, sizeof(*grey));
 	grey->bits = (struct sample_bits){frame->bits_stored, frame->high_bit, frame->is_signed};
 	grey->sample = frame->sample;
 	grey->sample_bytes = frame->sample_bytes;
 	grey_rules_read(rules, frame_number, options, &grey->rules);
 	if (grey->rules.voi_function == VOI_NONE)
-		find_range(rules, frame, options, grey);
-	if (choose_way(frame, grey))
-		return DICOM_OK;
-	grey_close(grey);
-	return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
+		status = find_range(rules, frame, options, grey, error);
+	if (status == DICOM_OK)
+		status = choose_way(frame, grey, error);
+	if (status != DICOM_OK)
+		grey_close(grey);
+	return status;
 }
 
 void

@@ -16,6 +16,7 @@
 struct image_source
 {
 	uint64_t size;
+	size_t piece; /* bytes that are best read at once, where it does not matter; 0: 64 KiB */
 	/* Reads exactly length bytes at offset; DICOM_FAILED where it cannot. */
 	enum dicom_status (*read)(void *arg, uint64_t offset, size_t length, uint8_t *bytes,
 							  struct dicom_error *error);
@@ -133,13 +134,29 @@ struct image_frame
 	enum image_sample sample;
 	enum image_photometric
 		photometric;  /* of the samples, after decoding (a codec may have undone RCT or ICT: then RGB) */
-	uint8_t *samples; /* freed by image_frame_free() */
+	uint8_t *samples; /* freed by image_frame_free(); NULL: not read yet, `frames` has them */
 	size_t length;
+	struct image_frames *frames;
+	uint32_t number;
 };
 
 /* Takes over *bytes where that spares a copy (native), and sets it to NULL then. */
 extern enum dicom_status image_decode(const struct image_pixels *pixels, uint8_t **bytes, size_t length,
 									  struct image_frame *frame, struct dicom_error *error);
 extern void image_frame_free(struct image_frame *frame);
+
+/*
+ * Describes a frame whose samples stand in the file just as they would come out of image_decode(): native, of whole bytes, in the order of
+ * this machine. They need not all be in memory then. `frames` must live as long. False: it is to be read and decoded.
+ */
+extern bool image_frame_describe(struct image_frames *frames, uint32_t number, struct image_frame *frame);
+
+/* Some bytes of the samples of such a frame; or all of them, into frame->samples, if they are not there. */
+extern enum dicom_status image_frame_read(const struct image_frame *frame, size_t offset, size_t length,
+										  uint8_t *bytes, struct dicom_error *error);
+extern enum dicom_status image_frame_load(struct image_frame *frame, struct dicom_error *error);
+
+/* How many bytes of them are best read at once: a part that stays in a processor's cache. */
+extern size_t image_frame_piece(const struct image_frame *frame);
 
 #endif

@@ -201,6 +201,8 @@ picture_to_jpeg(struct picture *picture, const struct picture_options *options, 
 	if (status != DICOM_OK)
 		return status;
 	status = encode(&encoding);
+	if (status == DICOM_OK)
+		status = picture_status(picture, error);
 	if (status != DICOM_OK)
 		out->length = before;
 	jpeg_destroy_compress(&encoding.compress);

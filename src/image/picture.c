@@ -20,6 +20,12 @@ struct picture
 	uint32_t next;    /* row of the frame */
 	uint32_t given;   /* rows of the picture that were handed on */
 
+	/* Rows of a frame that is left in the file, and why there are no more. */
+	uint8_t *piece;
+	uint32_t piece_rows;
+	bool has_failed;
+	struct dicom_error error;
+
 	struct scaler *scaler; /* NULL: not scaled */
 	uint8_t *line;         /* a row in front of it */
 
@@ -63,12 +69,26 @@ check_options(const struct picture_options *options, struct dicom_error *error)
 
 /* ---- opening ---- */
 
+/* Rows that are handed on together come out of one piece. */
+static bool
+make_piece(struct picture *picture)
+{
+	size_t rows = image_frame_piece(picture->frame) / picture->frame_row / PICTURE_ROWS_AT_ONCE;
+
+	rows = rows < 1 ? PICTURE_ROWS_AT_ONCE : rows * PICTURE_ROWS_AT_ONCE;
+	picture->piece_rows = rows < picture->frame->rows ? (uint32_t) rows : picture->frame->rows;
+	picture->piece = malloc(picture->piece_rows * picture->frame_row);
+	return picture->piece != NULL;
+}
+
 static bool
 make_room(struct picture *picture)
 {
 	const struct image_frame *frame = picture->frame;
 	size_t channels = (size_t) picture->channels;
 
+	if (!frame->samples && !make_piece(picture))
+		return false;
 	if (picture->columns != frame->columns || picture->rows != frame->rows)
 	{
 		picture->scaler =
@@ -83,10 +103,9 @@ make_room(struct picture *picture)
 }
 
 static enum dicom_status
-open_conversion(struct picture *picture, const struct picture_rules *rules, uint32_t frame_number,
-				const struct picture_options *options, struct dicom_error *error)
+open_conversion(struct picture *picture, const struct picture_rules *rules, struct image_frame *frame,
+				uint32_t frame_number, const struct picture_options *options, struct dicom_error *error)
 {
-	const struct image_frame *frame = picture->frame;
 	enum dicom_status status;
 
 	if (frame->samples_per_pixel == 3 || frame->photometric == IMAGE_PALETTE_COLOR)
@@ -105,7 +124,7 @@ open_conversion(struct picture *picture, const struct picture_rules *rules, uint
 }
 
 enum dicom_status
-picture_open(const struct picture_rules *rules, const struct image_frame *frame, uint32_t frame_number,
+picture_open(const struct picture_rules *rules, struct image_frame *frame, uint32_t frame_number,
 			 const struct picture_options *options, struct picture **picture, struct dicom_error *error)
 {
 	struct picture *new;
@@ -120,7 +139,7 @@ picture_open(const struct picture_rules *rules, const struct image_frame *frame,
 	new->frame = frame;
 	new->frame_row = (size_t) frame->columns * frame->samples_per_pixel * frame->sample_bytes;
 	scaled_size(frame->columns, frame->rows, options->max_size, &new->columns, &new->rows);
-	status = open_conversion(new, rules, frame_number, options, error);
+	status = open_conversion(new, rules, frame, frame_number, options, error);
 	if (status == DICOM_OK && !make_room(new))
 		status = dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	if (status == DICOM_OK)
@@ -138,6 +157,7 @@ picture_close(struct picture *picture)
 	grey_close(&picture->grey);
 	scaler_close(picture->scaler);
 	free(picture->line);
+	free(picture->piece);
 	free(picture->rendered);
 	free(picture);
 }
@@ -171,10 +191,39 @@ convert(const struct picture *picture, const uint8_t *samples, uint8_t *out)
 		colour_convert(&picture->colour, samples, picture->frame->columns, out);
 }
 
+/* What cannot be read is zero. */
+static void
+read_piece(struct picture *picture)
+{
+	uint32_t left = picture->frame->rows - picture->next;
+	size_t length = (left < picture->piece_rows ? left : picture->piece_rows) * picture->frame_row;
+
+	if (!picture->has_failed)
+		picture->has_failed = image_frame_read(picture->frame, picture->next * picture->frame_row, length,
+											   picture->piece, &picture->error) != DICOM_OK;
+	if (picture->has_failed)
+		memset(picture->piece, 0, length);
+}
+
 static const uint8_t *
 next_samples(struct picture *picture)
 {
-	return picture->frame->samples + picture->frame_row * picture->next++;
+	uint32_t row = picture->next;
+
+	if (picture->frame->samples)
+		return picture->frame->samples + picture->frame_row * picture->next++;
+	if (row % picture->piece_rows == 0)
+		read_piece(picture);
+	picture->next++;
+	return picture->piece + picture->frame_row * (row % picture->piece_rows);
+}
+
+enum dicom_status
+picture_status(const struct picture *picture, struct dicom_error *error)
+{
+	if (picture->has_failed && error)
+		*error = picture->error;
+	return picture->has_failed ? DICOM_FAILED : DICOM_OK;
 }
 
 /* Takes rows of the frame until they make one of the picture. */

@@ -22,7 +22,7 @@
  *	  interpretation then; without it MONOCHROME1 is inverted.
  *	- LUT data longer or shorter than the descriptor says, of 8 bits in words, or of more bits than said, are read as they are.
  *
- * Memory: the frame, a few rows, tables of 64 Ki entries, what libjpeg holds for some rows, and the output.
+ * Memory: the frame, or a piece of it where it need not be whole, a few rows, tables of 64 Ki entries, what libjpeg holds for some rows, and the output.
  */
 #ifndef IMAGE_PICTURE_H
 #define IMAGE_PICTURE_H
@@ -68,12 +68,13 @@ extern enum dicom_status picture_rules_open(const struct dicom_dataset *dataset,
 extern void picture_rules_close(struct picture_rules *rules);
 
 /*
- * A picture of one frame that is being made; `frame` and `rules` must live as long. Grey has one channel, colour three (RGB).
+ * A picture of one frame that is being made; `frame` and `rules` must live as long. Grey has one channel, colour three (RGB). Samples that
+ * image_frame_describe() has left in the file are read as rows are taken, or here and now where all of them must be looked at.
  * Errors: MALFORMED where the frame contradicts itself, where palette colour comes without a palette, and for forms that no
  * picture can be made of (four samples, XYB); INVALID_OPTION for a window or a quality that makes no sense.
  */
 struct picture;
-extern enum dicom_status picture_open(const struct picture_rules *rules, const struct image_frame *frame,
+extern enum dicom_status picture_open(const struct picture_rules *rules, struct image_frame *frame,
 									  uint32_t frame_number, const struct picture_options *options,
 									  struct picture **picture, struct dicom_error *error);
 extern void picture_close(struct picture *picture);
@@ -83,6 +84,9 @@ extern int picture_channels(const struct picture *picture);
 
 /* The next row of columns x channels bytes, valid until the next call; NULL behind the last. */
 extern const uint8_t *picture_next_row(struct picture *picture);
+
+/* DICOM_FAILED where samples of rows that were taken could not be read: these are black. */
+extern enum dicom_status picture_status(const struct picture *picture, struct dicom_error *error);
 
 /*
  * Appends the picture, of which no row was taken before, as baseline JPEG with a JFIF header and neither comment nor other application data.

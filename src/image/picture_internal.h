@@ -214,7 +214,7 @@ struct grey
 };
 
 /* `frame` may lack samples where pass_through.c only asks whether 8 bits would stay as they are. */
-extern enum dicom_status grey_open(const struct picture_rules *rules, const struct image_frame *frame,
+extern enum dicom_status grey_open(const struct picture_rules *rules, struct image_frame *frame,
 								   uint32_t frame_number, const struct picture_options *options,
 								   struct grey *grey, struct dicom_error *error);
 extern void grey_close(struct grey *grey);

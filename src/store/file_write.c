@@ -495,12 +495,16 @@ file_draft_finish(struct store_upload *draft, const struct store_put_request *re
 
 	if (take_request(upload, request, error) != DICOM_OK)
 		return DICOM_FAILED;
-	is_new = !take_last_place(upload);
-	if (is_new && find_place(upload, error) != DICOM_OK)
-		return DICOM_FAILED;
 	upload->has_length = true;
 	upload->length = length;
-	if (file_upload_finish(draft, etag, error) != DICOM_OK)
+	is_new = !take_last_place(upload);
+	if (!is_new && file_upload_finish(draft, etag, error) != DICOM_OK)
+	{
+		close(upload->directory);
+		is_new = true;
+	}
+	if (is_new &&
+		(find_place(upload, error) != DICOM_OK || file_upload_finish(draft, etag, error) != DICOM_OK))
 		return DICOM_FAILED;
 	keep_place(upload, is_new);
 	return DICOM_OK;

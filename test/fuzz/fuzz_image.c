@@ -154,6 +154,23 @@ check_frame(const struct image_frame *frame)
 	touched = sum;
 }
 
+/* A frame that may stay in the file is the one that was read and decoded. */
+static void
+check_described(struct image_frames *frames, uint32_t number, const struct image_frame *decoded)
+{
+	struct image_frame frame;
+	struct dicom_error error = {0};
+
+	if (!image_frame_describe(frames, number, &frame))
+		return;
+	REQUIRE(!frame.samples && image_frame_load(&frame, &error) == DICOM_OK);
+	REQUIRE(frame.length == decoded->length && memcmp(frame.samples, decoded->samples, frame.length) == 0);
+	REQUIRE(frame.sample_bytes == decoded->sample_bytes && frame.photometric == decoded->photometric &&
+			frame.bits_stored == decoded->bits_stored && frame.high_bit == decoded->high_bit &&
+			frame.is_signed == decoded->is_signed);
+	image_frame_free(&frame);
+}
+
 static void
 read_frame(const struct image_pixels *pixels, struct image_frames *frames, uint32_t number)
 {
@@ -166,7 +183,10 @@ read_frame(const struct image_pixels *pixels, struct image_frames *frames, uint3
 	{
 		REQUIRE(bytes && length > 0);
 		if (image_decode(pixels, &bytes, length, &frame, &error) == DICOM_OK)
+		{
 			check_frame(&frame);
+			check_described(frames, number, &frame);
+		}
 		else
 			REQUIRE(error.message[0] && !frame.samples);
 		image_frame_free(&frame);

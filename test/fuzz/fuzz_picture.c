@@ -109,7 +109,7 @@ static volatile uint8_t touched;
 
 /* Rows are counted and touched; then the same picture becomes a JPEG. */
 static void
-make_picture(const struct trial *trial, const struct picture_rules *rules)
+make_picture(struct trial *trial, const struct picture_rules *rules)
 {
 	struct picture *picture;
 	struct dicom_buffer jpeg = {0};

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE /* memmem */
 
 #include "make_picture.h"
+#include "memory_source.h"
 
 /* ---- JPEG ---- */
 
@@ -152,6 +153,86 @@ UNIT_TEST(picture_jpeg_quality_and_subsampling)
 	}
 	CHECK(lengths[0] > lengths[1] && lengths[1] > lengths[2] && lengths[2] > lengths[3]);
 	make_picture_free(&made);
+}
+
+/* The picture of the same samples, left in a file that is read in such pieces; the read of that number fails. */
+static enum dicom_status
+described_to_jpeg(struct made_picture *made, size_t piece, int fail_at, int *reads, struct dicom_buffer *jpeg)
+{
+	struct image_pixels pixels = made->pixels;
+	struct memory_source memory;
+	struct image_frames *frames;
+	struct image_frame frame;
+	struct picture *picture;
+	enum dicom_status status;
+
+	pixels.value_length = made->frame.length;
+	memory_source_init(&memory, made->frame.samples, made->frame.length);
+	memory.source.piece = piece;
+	memory.fail_at = fail_at;
+	CHECK(image_frames_open(&pixels, &memory.source, &frames, &made->error) == DICOM_OK);
+	CHECK(image_frame_describe(frames, 0, &frame) && !frame.samples);
+	status = picture_open(made->rules, &frame, 0, &made->options, &picture, &made->error);
+	if (status == DICOM_OK)
+		status = picture_to_jpeg(picture, &made->options, jpeg, &made->error);
+	picture_close(picture);
+	image_frame_free(&frame);
+	image_frames_close(frames);
+	*reads = memory.reads;
+	return status;
+}
+
+/* A frame that stays in the file makes the picture that it makes in memory. All of it is read at once only where all is looked at. */
+static void
+check_described(struct made_picture *made, bool at_once)
+{
+	static const size_t pieces[] = {0, 1, 5000, 1 << 20};
+	struct dicom_buffer want = {0};
+	size_t i;
+
+	to_jpeg(made, &want);
+	for (i = 0; i < sizeof(pieces) / sizeof(*pieces); i++)
+	{
+		struct dicom_buffer jpeg = {0};
+		int reads;
+
+		CHECK(described_to_jpeg(made, pieces[i], 0, &reads, &jpeg) == DICOM_OK);
+		CHECK(jpeg.length == want.length && memcmp(jpeg.data, want.data, want.length) == 0);
+		CHECK(pieces[i] != 1 || reads == (at_once ? 1 : (int) (made->frame.rows + 15) / 16));
+		CHECK(pieces[i] != 1 << 20 || reads == 1);
+		CHECK(described_to_jpeg(made, pieces[i], reads, &reads, &jpeg) == DICOM_FAILED);
+		CHECK(made->error.code == DICOM_ERROR_IO && jpeg.length == want.length);
+		dicom_buffer_free(&jpeg);
+	}
+	dicom_buffer_free(&want);
+	make_picture_free(made);
+}
+
+UNIT_TEST(picture_of_a_frame_in_the_file)
+{
+	struct made_picture made = {0};
+	uint16_t words[70 * 61];
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(*words); i++)
+		words[i] = (uint16_t) (i * 7);
+	make_smooth(&made, 70, 61, 1);
+	check_described(&made, false);
+	made = (struct made_picture){0};
+	make_smooth(&made, 70, 61, 3);
+	check_described(&made, false);
+	made = (struct made_picture){.options.max_size = 33};
+	make_smooth(&made, 70, 61, 1);
+	made.rules->is_inverted = true;
+	check_described(&made, false);
+	made = MADE_GREY;
+	made.options =
+		(struct picture_options){.window = PICTURE_WINDOW_GIVEN, .window_center = 9000, .window_width = 9000};
+	make_picture_16(&made, words, 70, 61, 16, false);
+	check_described(&made, false);
+	made = MADE_GREY;
+	make_picture_16(&made, words, 70, 61, 16, false);
+	check_described(&made, true);
 }
 
 /* A buffer that can hold no more stays as it was. */

@@ -156,13 +156,23 @@ ok(wait_until(sub { !kill 0, $child }), 'a child does not outlive its parent');
 
 # --- memory
 
-write_dicom("$dir/huge.dcm", element('00080018', 'UI', '1.2.3.10'), element('0020000E', 'UI', '1.2.3'), element('00280002', 'US', pack 'v', 1),
-	element('00280004', 'CS', 'MONOCHROME2'), element('00280010', 'US', pack 'v', 30000), element('00280011', 'US', pack 'v', 30000),
-	element('00280100', 'US', pack 'v', 8), element('00280101', 'US', pack 'v', 8), element('00280102', 'US', pack 'v', 7), element('00280103', 'US', pack 'v', 0),
-	pack('vva2vV', 0x7FE0, 0x0010, 'OW', 0, 900000000));
-truncate "$dir/huge.dcm", 900000000 + -s "$dir/huge.dcm" or die;
-$run = start('huge', '--memory', '512MB', "$dir/huge.dcm", "$dir/small/000000.dcm");
+# Samples, 900,000,000 bytes of them: without a window all of 16 bits must be looked at first, those of 8 bits need not be there at once.
+sub write_huge
+{
+	my ($file, $rows, $bits) = @_;
+
+	write_dicom($file, element('00080018', 'UI', "1.2.3.10.$bits"), element('0020000E', 'UI', '1.2.3'), element('00280002', 'US', pack 'v', 1),
+		element('00280004', 'CS', 'MONOCHROME2'), element('00280010', 'US', pack 'v', $rows), element('00280011', 'US', pack 'v', 30000),
+		element('00280100', 'US', pack 'v', $bits), element('00280101', 'US', pack 'v', $bits), element('00280102', 'US', pack 'v', $bits - 1),
+		element('00280103', 'US', pack 'v', 0), pack('vva2vV', 0x7FE0, 0x0010, 'OW', 0, 900000000));
+	truncate $file, 900000000 + -s $file or die;
+	return $file;
+}
+
+$run = start('huge', '--memory', '512MB', write_huge("$dir/huge.dcm", 15000, 16), write_huge("$dir/wide.dcm", 30000, 8), "$dir/small/000000.dcm");
 is(finish($run), 1, 'a frame that does not fit into the memory of a child');
-is_deeply([ map { $_->{error_code} } grep { $_->{error} } lines($run) ], ['memory'], 'is told');
+is_deeply([ map { [ $_->{source}, $_->{error_code} ] } grep { $_->{error} } lines($run) ], [ [ "$dir/huge.dcm", 'memory' ] ], 'is told');
+is_deeply([ map { [ @$_{qw(width height)} ] } grep { $_->{source} eq "$dir/wide.dcm" && !$_->{error} } lines($run) ], [ [ 30000, 30000 ] ],
+	'one that is read piece by piece does');
 is($small->($run), 1, 'and the rest goes on');
 done_testing();

@@ -52,7 +52,7 @@ write_rows(struct picture *picture)
 }
 
 static enum dicom_status
-write_picture(struct job *job, const struct image_frame *frame)
+write_picture(struct job *job, struct image_frame *frame)
 {
 	struct dicom_buffer jpeg = {0};
 	struct picture *picture;
@@ -187,7 +187,7 @@ main(int argc, char **argv)
 		perror(job.file);
 		return 2;
 	}
-	job.source = (struct image_source){(uint64_t) about.st_size, read_at, &file};
+	job.source = (struct image_source){.size = (uint64_t) about.st_size, .read = read_at, .arg = &file};
 	status = read_file(&job);
 	if (status != DICOM_OK)
 		fprintf(stderr, "%s%s%s\n", job.error.message, job.error.hint[0] ? "; " : "", job.error.hint);

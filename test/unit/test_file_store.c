@@ -540,6 +540,62 @@ UNIT_TEST(file_store_upload_is_invisible)
 	close_place(&place);
 }
 
+/* A draft is written by whoever has its descriptor, and has no key before it is finished, with the length that it was said to have. */
+UNIT_TEST(file_store_drafts)
+{
+	static const char *const keys[] = {"d/k", "d/l", "e/k", "top"};
+	struct store_put_request request = {0};
+	struct store_upload *draft;
+	struct dicom_error error;
+	struct place place;
+	size_t i;
+
+	open_place(&place);
+	store_defer_sync(place.store);
+	for (i = 0; i < 4; i++)
+	{
+		request.key = keys[i];
+		CHECK(store_draft_open(place.store, &draft, &error) == DICOM_OK);
+		CHECK(write(store_draft_descriptor(draft), keys[i], 3) == 3);
+		CHECK(read_code(&place, keys[i], NULL) == DICOM_ERROR_NOT_FOUND);
+		CHECK(store_draft_finish(draft, &request, 3, &error) == DICOM_OK);
+		store_upload_close(draft);
+		check_content(&place, keys[i], 0, 3, keys[i]);
+	}
+	check_listing(&place, NULL, NULL, NULL, "d/k d/l e/k top");
+
+	/* The directory that the last one has gone into is no longer there. */
+	request.key = "d/m";
+	for (i = 0; i < 2; i++)
+	{
+		CHECK(store_draft_open(place.store, &draft, &error) == DICOM_OK);
+		run("rm -r %s/in/d", place.root);
+		CHECK(store_draft_finish(draft, &request, 0, &error) == DICOM_OK);
+		store_upload_close(draft);
+		check_content(&place, "d/m", 0, 64, "");
+	}
+
+	/* One that is shorter or longer than it should be, and one that is given up. */
+	CHECK(store_draft_open(place.store, &draft, &error) == DICOM_OK);
+	CHECK(write(store_draft_descriptor(draft), "four", 4) == 4);
+	CHECK(store_draft_finish(draft, &request, 3, &error) == DICOM_FAILED);
+	CHECK(error.code == DICOM_ERROR_CHANGED);
+	store_upload_close(draft);
+	check_content(&place, "d/m", 0, 64, "");
+	CHECK(store_draft_open(place.store, &draft, &error) == DICOM_OK);
+	store_upload_close(draft);
+
+	/* One that somebody has swept: its bytes are still there. */
+	CHECK(store_draft_open(place.store, &draft, &error) == DICOM_OK);
+	CHECK(write(store_draft_descriptor(draft), "four", 4) == 4);
+	run("rm %s/in/.dicom_fdw-*", place.root);
+	CHECK(store_draft_finish(draft, &request, 4, &error) == DICOM_FAILED);
+	CHECK(lseek(store_draft_descriptor(draft), 0, SEEK_END) == 4);
+	store_upload_close(draft);
+	run("test -z \"$(find %s/in -name '.dicom*')\"", place.root);
+	close_place(&place);
+}
+
 static void
 leave(const struct place *place, const char *name, int seconds_ago)
 {
