@@ -243,6 +243,17 @@ for my $usage ([], [ '--output', "$dir/x" ], ["$in/"], [ '--output', "$dir/x", '
 ($lines, $err, $code) = compress({}, '--output', "$dir/x", "$dir/nowhere/");
 is("$code " . codes($lines), '2 no_bucket', 'a directory that is not there');
 
+# Pictures are made where they will lie, if that may be: here only a directory below is open.
+mkdir $_ or die for "$dir/sealed", "$dir/sealed/open";
+chmod 0555, "$dir/sealed" or die;
+($lines, $err, $code) = compress({}, '--output', "$dir/sealed", '--state', 'none', '--key', 'open/{sop_instance_uid}.{frame}.jpg', "$in/");
+is_deeply([ $code, scalar(pictures($lines)) ], [ 0, scalar(files_in("$dir/sealed/open")) ], 'only a directory below the output may be written to');
+is(scalar(grep { sha256_hex(read_text("$dir/sealed/$_->{key}")) ne $_->{sha256} } pictures($lines)), 0, 'and the pictures are what is said');
+chmod 0755, "$dir/sealed" or die;
+opendir my $sealed, "$dir/sealed" or die;
+is(join(' ', sort grep { !/^\.\.?$/ } readdir $sealed), 'open', 'nothing is left beside');
+closedir $sealed;
+
 # --- lists of sources
 
 my $list = join '', map { "$in/00000$_.dcm\r\n" } 0 .. 2;

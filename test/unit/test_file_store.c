@@ -562,7 +562,7 @@ UNIT_TEST(file_store_drafts)
 		store_upload_close(draft);
 		check_content(&place, keys[i], 0, 3, keys[i]);
 	}
-	check_listing(&place, NULL, NULL, NULL, "d/k d/l e/k top");
+	check_listing(&place, NULL, NULL, NULL, "d/k d/l e/k top ");
 
 	/* The directory that the last one has gone into is no longer there. */
 	request.key = "d/m";
