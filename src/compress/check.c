@@ -120,16 +120,24 @@ check_close(struct run *run)
 }
 
 bool
-check_fingerprint(const struct run *run, const struct item *item, char fingerprint[SHA256_TEXT])
+check_fingerprint(struct run *run, const struct item *item, char fingerprint[SHA256_TEXT])
 {
 	const struct source *source = &item->source;
+	bool is_usual = !source->template && !source->frames;
 	struct dicom_buffer text = {0};
 	bool done;
 
+	if (is_usual && run->fingerprint[0] != '\0')
+	{
+		memcpy(fingerprint, run->fingerprint, SHA256_TEXT);
+		return true;
+	}
 	options_fingerprint(run->options, source->template ? source->template : run->options->key,
 						source->frames ? source->frames : run->options->frames, &text);
 	done = !text.failed && state_digest(text.data, text.length, fingerprint);
 	dicom_buffer_free(&text);
+	if (done && is_usual)
+		memcpy(run->fingerprint, fingerprint, SHA256_TEXT);
 	return done;
 }
 

@@ -3,9 +3,9 @@
  *	  The process that decodes, as its parent sees it: pictures out of objects, and no decoder in here.
  *
  * A child is the program `dicompress --child`: without privileges, files or sockets but the one to its parent, under limits of
- * memory and CPU time and a filter of system calls. It is given jobs, one object each. The parent does all reading and writing: a
- * child reads from a descriptor that it is given, or asks for ranges. A child that crashes, hangs or says what makes no
- * sense is dead afterwards; whoever owns it opens another.
+ * memory and CPU time and a filter of system calls. It is given jobs, one object each. The parent opens all files and gives them their
+ * names: a child reads from a descriptor that it is given, or asks for ranges, and writes the first picture into another, if it is
+ * given one. A child that crashes, hangs or says what makes no sense is dead afterwards; whoever owns it opens another.
  *
  *		child_open(&options, &child, &error);
  *		child_submit(child, &job, &error);

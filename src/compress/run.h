@@ -100,6 +100,7 @@ struct run
 	uint64_t memory; /* of a child */
 
 	/* former runs */
+	char fingerprint[SHA256_TEXT]; /* of sources that ask for nothing of their own; empty: not computed yet */
 	bool has_notes;
 	struct ledger *ledger;    /* of a directory */
 	struct store *note_store; /* or that of a bucket */
@@ -181,6 +182,6 @@ extern enum dicom_status check_item(struct run *run, struct item *item, const st
 extern void check_free(struct check *check);
 
 /* The digest of all that decides how the pictures of an item look. */
-extern bool check_fingerprint(const struct run *run, const struct item *item, char fingerprint[SHA256_TEXT]);
+extern bool check_fingerprint(struct run *run, const struct item *item, char fingerprint[SHA256_TEXT]);
 
 #endif
