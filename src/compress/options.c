@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "descriptors.h"
+
 #define MAX_JOBS     1024
 #define MEMORY_LEAST ((uint64_t) 512 << 20)
 
@@ -383,14 +385,24 @@ set_option(struct options *options, int option, const char *text, struct dicom_e
 
 /* --- */
 
+/* As many as there are processors, or as open files allow. */
+static int
+default_jobs(void)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	uint64_t allowed = descriptors_allowed();
+	uint64_t most = allowed > DESCRIPTORS_BESIDES ? (allowed - DESCRIPTORS_BESIDES) / DESCRIPTORS_LEAST : 0;
+	int jobs = processors < 1 ? 1 : processors > MAX_JOBS ? MAX_JOBS : (int) processors;
+
+	return most < 1 ? 1 : (uint64_t) jobs > most ? (int) most : jobs;
+}
+
 void
 options_default(struct options *options)
 {
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
-
 	memset(options, 0, sizeof(*options));
 	options->key = DEFAULT_KEY;
-	options->jobs = processors < 1 ? 1 : processors > MAX_JOBS ? MAX_JOBS : (int) processors;
+	options->jobs = default_jobs();
 	options->timeout_ms = 10000;
 	options->shows_progress = isatty(STDERR_FILENO);
 	options->picture.quality = DEFAULT_QUALITY;

@@ -41,6 +41,7 @@ struct output
 
 	/* the caller's thread only */
 	struct writer own;
+	bool has_no_drafts;
 	struct output_task *done_at_once;
 	uint64_t bytes;
 };
@@ -144,6 +145,7 @@ close_writer(struct writer *writer)
 {
 	store_close(writer->pictures);
 	store_close(writer->notes);
+	writer->pictures = writer->notes = NULL;
 	dicom_buffer_free(&writer->key);
 	dicom_buffer_free(&writer->text);
 }
@@ -224,13 +226,19 @@ do_at_once(struct output *output, struct output_task *task)
 struct store_upload *
 output_draft(struct output *output)
 {
-	struct store_upload *draft;
+	struct store_upload *draft = NULL;
 	struct dicom_error error;
+	enum dicom_status status;
 
-	if (open_writer(&output->own, &error) != DICOM_OK ||
-		store_draft_open(output->own.pictures, &draft, &error) != DICOM_OK)
+	if (output->has_no_drafts || open_writer(&output->own, &error) != DICOM_OK)
 		return NULL;
-	return draft;
+	status = store_draft_open(output->own.pictures, &draft, &error);
+	if (status == DICOM_END)
+	{
+		output->has_no_drafts = true;
+		close_writer(&output->own);
+	}
+	return status == DICOM_OK ? draft : NULL;
 }
 
 /* --- threads --- */

@@ -4,6 +4,8 @@
  */
 #include "run.h"
 
+#include "descriptors.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -70,6 +72,25 @@ share_of_memory(int jobs)
 	return share > MEMORY_LEAST ? share : MEMORY_LEAST;
 }
 
+/* Where there are too few, children get the least that keeps them busy, and send their pictures. */
+static enum dicom_status
+settle_descriptors(struct run *run, struct dicom_error *error)
+{
+	uint64_t jobs = (uint64_t) run->options->jobs;
+	uint64_t least = DESCRIPTORS_BESIDES + jobs * DESCRIPTORS_LEAST;
+	uint64_t allowed = descriptors_allowed();
+
+	if (allowed < least)
+	{
+		dicom_fail(error, DICOM_ERROR_LIMIT, "%d jobs need %llu open files, and %llu are allowed",
+				   run->options->jobs, (unsigned long long) least, (unsigned long long) allowed);
+		return dicom_hint(error, "ask for fewer --jobs, or raise the limit (ulimit -n)");
+	}
+	run->has_drafts = allowed >= DESCRIPTORS_BESIDES + jobs * DESCRIPTORS_WANTED;
+	run->queue = run->has_drafts ? CHILD_QUEUE : 2;
+	return DICOM_OK;
+}
+
 static bool
 is_none(const char *text)
 {
@@ -123,7 +144,8 @@ open_run(struct run *run, struct dicom_error *error)
 	run->polled = calloc((size_t) run->options->jobs + POLLED_BESIDES, sizeof(*run->polled));
 	if (run->slots == NULL || run->polled == NULL)
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
-	if (template_parse(run->options->key, &run->template, error) != DICOM_OK ||
+	if (settle_descriptors(run, error) != DICOM_OK ||
+		template_parse(run->options->key, &run->template, error) != DICOM_OK ||
 		places_open(run->options, &run->places, error) != DICOM_OK)
 		return DICOM_FAILED;
 	run->stores = stores_open(run->places);
@@ -172,11 +194,10 @@ static bool
 wants_more(const struct run *run)
 {
 	uint64_t memory = FETCH_MEMORY + FETCH_PER_JOB * (uint64_t) run->options->jobs;
-	int idle = run->options->jobs * CHILD_QUEUE;
 
 	if (run->input_ended || run->is_broken || run->busy.count >= BUSY_MOST)
 		return false;
-	return run->ready.count + run->again.count < idle &&
+	return run->ready.count + run->again.count < run->options->jobs * run->queue &&
 		   run->pending.count < PENDING_MOST * (run->options->jobs + 1) &&
 		   (run->reserved < memory || run->pending.count + run->ready.count == 0);
 }

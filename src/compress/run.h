@@ -98,6 +98,8 @@ struct run
 	struct dicom_charset_cache charsets;
 	struct taken taken;
 	uint64_t memory; /* of a child */
+	int queue;       /* jobs that a child gets at a time */
+	bool has_drafts; /* which children write their pictures into */
 
 	/* former runs */
 	char fingerprint[SHA256_TEXT]; /* of sources that ask for nothing of their own; empty: not computed yet */

@@ -41,12 +41,12 @@ slot_close(struct slot *slot)
 
 /* A child that is at work needs the next item at hand, and more where they are soon done. */
 static bool
-can_take(const struct slot *slot, const struct item *item, bool alone)
+can_take(const struct run *run, const struct slot *slot, const struct item *item, bool alone)
 {
 	uint64_t size = object_size(item->object);
 	int i;
 
-	if (slot->is_alone || slot->count >= (alone ? 1 : CHILD_QUEUE))
+	if (slot->is_alone || slot->count >= (alone ? 1 : run->queue))
 		return false;
 	for (i = 0; i < slot->count; i++)
 		size += slot->items[i]->size;
@@ -64,7 +64,7 @@ find_slot(struct run *run, const struct item *item, bool alone)
 	{
 		struct slot *slot = &run->slots[i];
 
-		if (!can_take(slot, item, alone))
+		if (!can_take(run, slot, item, alone))
 			continue;
 		/* While something waits to be tried alone, a slot is kept from getting more. */
 		if (!alone && run->again.count > 0 && i == 0)
@@ -83,7 +83,7 @@ submit(struct run *run, struct slot *slot, struct item *item, struct dicom_error
 
 	item->size = job.size;
 	job.descriptor = object_take_descriptor(item->object);
-	item->draft = output_draft(run->output);
+	item->draft = run->has_drafts ? output_draft(run->output) : NULL;
 	job.output = item->draft ? fcntl(store_draft_descriptor(item->draft), F_DUPFD_CLOEXEC, 3) : -1;
 	job.picture = run->options->picture;
 	job.frames = item->last_frame > 0 ? ranges : item->frames.ranges;

@@ -254,6 +254,13 @@ opendir my $sealed, "$dir/sealed" or die;
 is(join(' ', sort grep { !/^\.\.?$/ } readdir $sealed), 'open', 'nothing is left beside');
 closedir $sealed;
 
+# As many files may be open as jobs need; where there are fewer than are of use, all is done all the same.
+sub limited { my ($limit, @arguments) = @_; return run_command('sh', '-c', 'ulimit -n $0 && exec "$@"', $limit, $program, '--jobs', 2, @arguments); }
+my ($said, $complaint, $status) = limited(88, '--output', "$dir/limited", "$in/");
+is_deeply([ $status, scalar(files_in("$dir/limited")) ], [ 0, scalar(files_in("$dir/sealed/open")) ], 'the least of open files will do');
+(undef, $complaint, $status) = limited(87, '--output', "$dir/limited", "$in/");
+like("$status $complaint", qr/^2 .*2 jobs need 88 open files, and 87 are allowed.*ulimit/s, 'fewer are refused');
+
 # --- lists of sources
 
 my $list = join '', map { "$in/00000$_.dcm\r\n" } 0 .. 2;
