@@ -4,8 +4,6 @@
  */
 #include "run.h"
 
-#include "descriptors.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -13,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "descriptors.h"
 
 #define REMOTE_WRITERS 32 /* threads, and as many for each job */
 #define WRITERS_MOST   256
