@@ -47,7 +47,6 @@ struct file_store
 	} swept[FILE_SWEPT]; /* directories that were swept last, a ring */
 	int next_swept;
 	uint64_t temporaries; /* what the names of files being written count from; 0: not chosen yet */
-	bool has_drafts;      /* or had some */
 	int place;            /* descriptor of the directory that a draft has gone into; -1: none */
 	int64_t place_opened; /* when, in seconds of a monotonic clock */
 	size_t place_length;

@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define ATTEMPTS   8                           /* at a name that nobody has */
 #define COPY_PIECE ((size_t) 64 * 1024 * 1024) /* between two looks at the host */
 #define COPY_BLOCK ((size_t) 256 * 1024)       /* where the kernel does not copy */
 
@@ -36,10 +37,9 @@ struct file_upload
 	bool has_length;
 	uint64_t length; /* that the object must have then */
 	int directory;   /* that the object goes into; -1: not known yet */
-	int made_in;     /* that the temporary file lies in: the same, or that of drafts */
-	int fd;          /* of the temporary file; -1: not open */
-	char temporary[sizeof(FILE_TEMPORARY) + 20];
-	const char *name; /* of the object in its directory, end of path */
+	int fd;          /* of the temporary file, or of one without name; -1: not open */
+	char temporary[sizeof(FILE_TEMPORARY) + 20]; /* empty: it has no name, or its own */
+	const char *name;                            /* of the object in its directory, end of path */
 	char path[FILE_MAX_PATH];
 };
 
@@ -163,24 +163,33 @@ fail_upload(const struct file_upload *upload, const char *what, struct dicom_err
 	return file_fail(error, upload->file, upload->key, what);
 }
 
-/* Its names begin anywhere, so that those of two stores do not meet. */
+/* Chooses the name of a temporary file. They begin anywhere, so that those of two stores do not meet; again: that one is taken. */
+static bool
+choose_temporary(struct file_upload *upload, bool again)
+{
+	uint64_t *number = &upload->file->temporaries;
+
+	if ((*number == 0 || again) && getrandom(number, sizeof(*number), 0) != sizeof(*number))
+		return false;
+	snprintf(upload->temporary, sizeof(upload->temporary), "%s%0*llx", FILE_TEMPORARY, FILE_TEMPORARY_DIGITS,
+			 (unsigned long long) (*number)++);
+	return true;
+}
+
 static bool
 create_temporary(struct file_upload *upload)
 {
-	uint64_t *number = &upload->file->temporaries;
 	int attempt;
 
-	for (attempt = 0; attempt < 8; attempt++)
+	for (attempt = 0; attempt < ATTEMPTS && choose_temporary(upload, attempt > 0); attempt++)
 	{
-		if ((*number == 0 || attempt > 0) && getrandom(number, sizeof(*number), 0) != sizeof(*number))
-			return false;
-		snprintf(upload->temporary, sizeof(upload->temporary), "%s%0*llx", FILE_TEMPORARY,
-				 FILE_TEMPORARY_DIGITS, (unsigned long long) (*number)++);
-		upload->fd = openat(upload->made_in, upload->temporary,
-							O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+		upload->fd = openat(upload->directory, upload->temporary,
+							O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 		if (upload->fd >= 0 || errno != EEXIST)
 			break;
 	}
+	if (upload->fd >= 0)
+		flock(upload->fd, LOCK_EX | LOCK_NB); /* it is not left over: file_sweep() */
 	return upload->fd >= 0;
 }
 
@@ -254,12 +263,8 @@ file_upload_open(struct store *store, const struct store_put_request *request, s
 	*result = &upload->upload;
 	if (take_request(upload, request, error) == DICOM_OK && find_place(upload, error) == DICOM_OK)
 	{
-		upload->made_in = upload->directory;
 		if (create_temporary(upload))
-		{
-			flock(upload->fd, LOCK_EX | LOCK_NB); /* it is not left over: file_sweep() */
 			return DICOM_OK;
-		}
 		fail_upload(upload, "write", error);
 	}
 	file_upload_close(&upload->upload, false);
@@ -302,28 +307,71 @@ check_replaced(const struct file_upload *upload, struct dicom_error *error)
 	return DICOM_OK;
 }
 
-/* Gives the temporary file its name where nothing has it. */
+/* Gives the file a name besides, which nothing must have. False and errno where that fails. */
+static bool
+link_file(const struct file_upload *upload, const char *name)
+{
+	char path[sizeof("/proc/self/fd/") + 11];
+
+	if (upload->temporary[0])
+		return linkat(upload->directory, upload->temporary, upload->directory, name, 0) == 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", upload->fd);
+	return linkat(AT_FDCWD, path, upload->directory, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+/* Gives the file its name where nothing has it. */
 static enum dicom_status
 place_new(struct file_upload *upload, struct dicom_error *error)
 {
-	if (linkat(upload->made_in, upload->temporary, upload->directory, upload->name, 0) < 0)
+	if (!link_file(upload, upload->name))
 	{
 		if (errno != EEXIST)
 			return fail_upload(upload, "write", error);
 		dicom_fail(error, DICOM_ERROR_EXISTS, "object exists");
 		return store_name_object(error, &upload->file->store, upload->key);
 	}
-	unlinkat(upload->made_in, upload->temporary, 0);
+	if (upload->temporary[0])
+		unlinkat(upload->directory, upload->temporary, 0);
 	upload->temporary[0] = '\0';
 	return DICOM_OK;
 }
 
-/* Gives the temporary file its name, whatever had it before, or only a certain version of it. */
+/* Only what has a name can take another's place. */
+static bool
+link_temporary(struct file_upload *upload)
+{
+	char name[sizeof(upload->temporary)];
+	int attempt;
+
+	for (attempt = 0; attempt < ATTEMPTS && choose_temporary(upload, attempt > 0); attempt++)
+	{
+		strcpy(name, upload->temporary);
+		upload->temporary[0] = '\0';
+		if (link_file(upload, name))
+		{
+			strcpy(upload->temporary, name);
+			return true;
+		}
+		if (errno != EEXIST)
+			break;
+	}
+	upload->temporary[0] = '\0';
+	return false;
+}
+
+/* Gives the file its name, whatever had it before, or only a certain version of it. */
 static enum dicom_status
 place_over(struct file_upload *upload, struct dicom_error *error)
 {
 	enum dicom_status status = DICOM_OK;
 
+	if (!upload->temporary[0])
+	{
+		if (!upload->if_match && link_file(upload, upload->name))
+			return DICOM_OK;
+		if ((!upload->if_match && errno != EEXIST) || !link_temporary(upload))
+			return fail_upload(upload, "write", error);
+	}
 	/* Two of us that replace one version take turns: between the look and the rename nobody else renames. */
 	if (upload->if_match)
 		while (flock(upload->directory, LOCK_EX) < 0 && errno == EINTR)
@@ -332,7 +380,7 @@ place_over(struct file_upload *upload, struct dicom_error *error)
 		status = check_replaced(upload, error);
 	if (status == DICOM_OK)
 	{
-		if (renameat(upload->made_in, upload->temporary, upload->directory, upload->name) < 0)
+		if (renameat(upload->directory, upload->temporary, upload->directory, upload->name) < 0)
 			status = fail_upload(upload, "write", error);
 		else
 			upload->temporary[0] = '\0';
@@ -362,19 +410,28 @@ file_upload_finish(struct store_upload *base, char *etag, struct dicom_error *er
 	return DICOM_OK;
 }
 
+/* The directory, and what is left in it. */
+static void
+leave_place(struct file_upload *upload)
+{
+	if (upload->temporary[0])
+		unlinkat(upload->directory, upload->temporary, 0);
+	if (upload->directory >= 0)
+		close(upload->directory);
+	upload->temporary[0] = '\0';
+	upload->directory = -1;
+}
+
 void
 file_upload_close(struct store_upload *base, bool may_wait)
 {
 	struct file_upload *upload = (struct file_upload *) base;
 
 	if (upload->fd >= 0)
-	{
 		close(upload->fd);
-		if (upload->temporary[0])
-			unlinkat(upload->made_in, upload->temporary, 0);
-	}
-	if (upload->directory >= 0)
-		close(upload->directory);
+	else
+		upload->temporary[0] = '\0'; /* it was not made */
+	leave_place(upload);
 	free(upload->key);
 	free(upload->if_match);
 	free(upload);
@@ -396,12 +453,7 @@ file_put(struct store *store, const struct store_put_request *request, const voi
 	return status;
 }
 
-/*
- * --- drafts ---
- *
- * They lie in the location itself, and are not locked: a draft is used within the hour after which it is left over, and where it is not,
- * its bytes are still to be had by the descriptor.
- */
+/* --- drafts: files without a name, of which nothing is left when whoever has them open is killed --- */
 
 static int64_t
 now_seconds(void)
@@ -416,21 +468,23 @@ enum dicom_status
 file_draft_open(struct store *store, struct store_upload **result, struct dicom_error *error)
 {
 	struct file_store *file = (struct file_store *) store;
-	struct file_upload *upload = new_upload(store, error);
-	struct stat status;
+	struct file_upload *upload;
+	int fd = openat(file->root, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
 
+	/* The last two are what kernels and file systems say that do not know of it. */
+	if (fd < 0)
+		return errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL
+				   ? DICOM_END
+				   : file_fail(error, file, "", "write");
+	upload = new_upload(store, error);
 	if (upload == NULL)
+	{
+		close(fd);
 		return DICOM_FAILED;
-	if (!file->has_drafts && fstat(file->root, &status) == 0)
-		file_sweep(file, file->root, &status);
-	file->has_drafts = true;
-	upload->made_in = file->root;
+	}
+	upload->fd = fd;
 	*result = &upload->upload;
-	if (create_temporary(upload))
-		return DICOM_OK;
-	file_fail(error, file, "", "write");
-	file_upload_close(&upload->upload, false);
-	return DICOM_FAILED;
+	return DICOM_OK;
 }
 
 int
@@ -500,7 +554,7 @@ file_draft_finish(struct store_upload *draft, const struct store_put_request *re
 	is_new = !take_last_place(upload);
 	if (!is_new && file_upload_finish(draft, etag, error) != DICOM_OK)
 	{
-		close(upload->directory);
+		leave_place(upload);
 		is_new = true;
 	}
 	if (is_new &&

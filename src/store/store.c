@@ -402,10 +402,11 @@ store_upload_close(struct store_upload *upload)
 enum dicom_status
 store_draft_open(struct store *store, struct store_upload **draft, struct dicom_error *error)
 {
-	if (!store->kind->draft_open)
-		return DICOM_END;
-	if (store->kind->draft_open(store, draft, error) != DICOM_OK)
-		return DICOM_FAILED;
+	enum dicom_status status =
+		store->kind->draft_open ? store->kind->draft_open(store, draft, error) : DICOM_END;
+
+	if (status != DICOM_OK)
+		return status;
 	(*draft)->store = store;
 	store_link_handle(&store->uploads, &(*draft)->link);
 	return DICOM_OK;

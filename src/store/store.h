@@ -233,7 +233,7 @@ extern void store_upload_close(struct store_upload *upload);
 /*
  * An upload of an object whose key is not known yet, and which others may write: by the descriptor, open for reading and writing, that stays the
  * upload's. Nothing is visible before store_draft_finish() has given it its key: CHANGED where it is not of that length by then.
- * DICOM_END from a store that has no such thing: s3. Errors besides those of a put: where only directories below the location
+ * DICOM_END from a store that has no such thing: s3, some file systems. Errors besides those of a put: where only directories below the location
  * may be written to, and where the key lies on another file system than the location; store_put() may do then.
  */
 extern enum dicom_status store_draft_open(struct store *store, struct store_upload **draft,

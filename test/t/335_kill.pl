@@ -59,21 +59,37 @@ sub finish_killed
 	return $? & 127;
 }
 
+# Starts it with sources that are told by and by: it cannot end before the handle is closed.
+sub start_fed
+{
+	my ($name, @arguments) = @_;
+
+	unlink "$dir/$name.out";
+	my $pid = open my $in, '|-', 'sh', '-c', 'exec "$@" >"$0.out" 2>"$0.err"', "$dir/$name", $program, @arguments, '-' or die "$program: $!";
+	$in->autoflush(1);
+	return ($pid, $in);
+}
+
 # --- dicompress itself
 
 my $out = "$dir/out";
+my @sources;
+find({ wanted => sub { push @sources, $_ if -f }, no_chdir => 1 }, "$dir/in");
+@sources = sort @sources;
 my ($killed, $broken) = (0, '');
+local $SIG{PIPE} = 'IGNORE';
 for my $try (1 .. 12)
 {
-	my $pid = start('killed', '--output', $out, @common, "$dir/in/");
+	my ($pid, $in) = start_fed('killed', '--output', $out, @common);
 
-	sleep rand 0.4;
+	print $in map { "$_\n" } @sources[ 0 .. rand @sources ];
+	sleep rand 0.2;
 	kill 'KILL', $pid;
-	$killed++ if finish_killed($pid) == 9;
+	close $in;
+	$killed++ if ($? & 127) == 9;
 	$broken ||= broken(pictures_in($out));
-	last if $count == scalar keys %{ { pictures_in($out) } };
 }
-ok($killed > 0, 'dicompress was killed');
+is($killed, 12, 'dicompress was killed');
 is($broken, '', 'no picture is half-written, at any time');
 my ($printed, $complaint, $code) = run_command($program, '--output', $out, @common, "$dir/in/");
 my %pictures = pictures_in($out);
@@ -87,18 +103,17 @@ is(scalar(grep { /skipped/ } split /\n/, $printed), $count, 'and then all is don
 
 # --- its children
 
-my $pid = start('children', '--output', "$dir/children", @common, '--overwrite', "$dir/in/");
+my ($pid, $in) = start_fed('children', '--output', "$dir/children", @common, '--overwrite');
 my $deaths = 0;
-for (1 .. 400)
+for my $number (0 .. $#sources)
 {
+	print $in "$sources[$number]\n";
+	next if $number % 10;
+	sleep rand 0.03;
 	my @now = split ' ', read_text("/proc/$pid/task/$pid/children");
-
-	last if waitpid($pid, POSIX::WNOHANG()) == $pid;
-	$deaths += kill 'KILL', $now[ rand @now ] if @now && rand() < 0.2;
-	sleep 0.01;
-	last if $deaths >= 20;
+	$deaths += kill 'KILL', $now[ rand @now ] if @now && $deaths < 20;
 }
-waitpid $pid, 0;
+close $in;
 ok($deaths > 0, 'children were killed');
 my %told = map { $_->{source} => 1 } lines('children');
 is(scalar keys %told, $count, 'every file is accounted for');

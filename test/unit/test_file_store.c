@@ -557,6 +557,7 @@ UNIT_TEST(file_store_drafts)
 		request.key = keys[i];
 		CHECK(store_draft_open(place.store, &draft, &error) == DICOM_OK);
 		CHECK(write(store_draft_descriptor(draft), keys[i], 3) == 3);
+		run("test -z \"$(find %s/in -name '.dicom*')\"", place.root);
 		CHECK(read_code(&place, keys[i], NULL) == DICOM_ERROR_NOT_FOUND);
 		CHECK(store_draft_finish(draft, &request, 3, &error) == DICOM_OK);
 		store_upload_close(draft);
@@ -585,12 +586,23 @@ UNIT_TEST(file_store_drafts)
 	CHECK(store_draft_open(place.store, &draft, &error) == DICOM_OK);
 	store_upload_close(draft);
 
-	/* One that somebody has swept: its bytes are still there. */
+	/* One that takes the place of another, and one that may not; nothing stands beside them. */
+	for (i = 0; i < 2; i++)
+	{
+		CHECK(store_draft_open(place.store, &draft, &error) == DICOM_OK);
+		CHECK(write(store_draft_descriptor(draft), i == 0 ? "four" : "five", 4) == 4);
+		request.if_none_match = i == 1;
+		CHECK(store_draft_finish(draft, &request, 4, &error) == (i == 0 ? DICOM_OK : DICOM_FAILED));
+		CHECK(i == 0 || error.code == DICOM_ERROR_EXISTS);
+		CHECK(lseek(store_draft_descriptor(draft), 0, SEEK_END) == 4);
+		store_upload_close(draft);
+		check_content(&place, "d/m", 0, 64, "four");
+	}
+	request.if_none_match = false;
+	request.key = "d";
 	CHECK(store_draft_open(place.store, &draft, &error) == DICOM_OK);
-	CHECK(write(store_draft_descriptor(draft), "four", 4) == 4);
-	run("rm %s/in/.dicom_fdw-*", place.root);
-	CHECK(store_draft_finish(draft, &request, 4, &error) == DICOM_FAILED);
-	CHECK(lseek(store_draft_descriptor(draft), 0, SEEK_END) == 4);
+	CHECK(store_draft_finish(draft, &request, 0, &error) == DICOM_FAILED);
+	CHECK(error.code == DICOM_ERROR_INVALID_OPTION);
 	store_upload_close(draft);
 	run("test -z \"$(find %s/in -name '.dicom*')\"", place.root);
 	close_place(&place);
