@@ -31,7 +31,7 @@ sub trace_run
 	$pid_of->('holder', 'PgSleep') or die;
 	my $run = $cluster->start_psql("SET application_name = 'run'; SELECT pg_advisory_lock(1); CALL dicom.run('hospital')");
 	my $pid = $pid_of->('run', 'advisory') or die;
-	my $strace = spawn_command("$trace.out", "$trace.err", 'strace', '-f', '-y', '-e', 'trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,unlinkat', '-o', $trace, '-p', $pid);
+	my $strace = spawn_command("$trace.out", "$trace.err", 'strace', '-f', '-y', '-e', 'trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,linkat,unlinkat', '-o', $trace, '-p', $pid);
 	my $attached = wait_until(sub { read_text("$trace.err") =~ /attached/ || !kill 0, $strace }, 10) && read_text("$trace.err") =~ /attached/;
 	$cluster->query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'holder'");
 	$cluster->finish_psql($holder);
@@ -46,7 +46,7 @@ sub word
 {
 	my ($line) = @_;
 
-	return 'written' if $line =~ /^\d+ +rename\w*\(.*"\.dicom_fdw-/;
+	return 'written' if $line =~ m{^\d+ +(?:rename\w*\(.*"\.dicom_fdw-|linkat\(.*"/proc/self/fd/\d+", .*\.jpg")};
 	return 'deleted' if $line =~ /^\d+ +unlinkat\(.*\.jpg"/;
 	return 'flush'   if $line =~ /^\d+ +syncfs\(/;
 	return 'commit'  if $line =~ /^\d+ +fdatasync\(.*pg_wal/;
