@@ -7,7 +7,7 @@
  *	kernels.c		their inner loops
  *	scale.c			rows -> fewer and shorter rows
  *	picture.c		puts them together
- *	jpeg.c, pass_through.c	what comes of it
+ *	jpeg_encode.c, pass_through.c	what comes of it
  */
 #ifndef IMAGE_PICTURE_INTERNAL_H
 #define IMAGE_PICTURE_INTERNAL_H
