@@ -18,7 +18,8 @@
 #define MMAP_THRESHOLD (8 << 20)
 #define TRIM_THRESHOLD (16 << 20)
 
-#define HELD_MOST (CHILD_QUEUE / 2)
+#define HELD_MOST \
+	(CHILD_QUEUE / 2) /* results that wait for each other: as many jobs are still at hand then */
 
 static void
 free_job(struct decoder_job *job)
@@ -146,8 +147,8 @@ receive_at_once(struct decoder *decoder, struct message *message)
 }
 
 /*
- * Waits for a job; NULL where there is none to come. The parent is woken for some results at a time, while the next job is here: that
- * costs more than anything else between two small pictures.
+ * Waits for a job; NULL where there is none to come. While the next one is here the parent is not woken for each result, but for some at a
+ * time.
  */
 static struct decoder_job *
 next_job(struct decoder *decoder)

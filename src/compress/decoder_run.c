@@ -6,8 +6,8 @@
 
 #include "../dicom/dictionary.h"
 #include "state.h"
+#include "whole.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -365,24 +365,14 @@ decode_frame(struct run *run, uint32_t number, struct result *result, struct dic
 static void
 write_output(struct decoder_job *job, struct result *result)
 {
-	const char *next = result->bytes.data;
-	size_t left = result->bytes.length;
-	ssize_t written = 1;
+	bool is_whole;
 
 	if (job->output < 0 || job->format != CHILD_JPEG)
 		return;
-	while (left > 0 && (written > 0 || errno == EINTR))
-	{
-		written = write(job->output, next, left);
-		if (written > 0)
-		{
-			next += written;
-			left -= (size_t) written;
-		}
-	}
+	is_whole = whole_write(job->output, result->bytes.data, result->bytes.length);
 	close(job->output);
 	job->output = -1;
-	result->is_written = left == 0 && state_digest(result->bytes.data, result->bytes.length, result->sha256);
+	result->is_written = is_whole && state_digest(result->bytes.data, result->bytes.length, result->sha256);
 }
 
 static uint32_t

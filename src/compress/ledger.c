@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "../store/file.h"
+#include "whole.h"
 
 #define NAME           "notes.jsonl"
 #define NEW_NAME       "notes.jsonl.new"
@@ -176,21 +177,6 @@ build_index(struct ledger *ledger)
 
 /* --- throwing out --- */
 
-static bool
-write_all(int file, const char *bytes, size_t length)
-{
-	while (length > 0)
-	{
-		ssize_t written = write(file, bytes, length);
-
-		if (written < 0 && errno != EINTR)
-			return false;
-		bytes += written > 0 ? written : 0;
-		length -= written > 0 ? (size_t) written : 0;
-	}
-	return true;
-}
-
 /* Copies a line that counts, and says where it is now. */
 static bool
 copy_line(struct ledger *ledger, int to, struct entry *entry, uint64_t *end)
@@ -201,7 +187,7 @@ copy_line(struct ledger *ledger, int to, struct entry *entry, uint64_t *end)
 	if (good)
 	{
 		line[entry->length] = '\n';
-		good = write_all(to, line, (size_t) entry->length + 1);
+		good = whole_write(to, line, (size_t) entry->length + 1);
 		entry->offset = *end;
 		*end += (uint64_t) entry->length + 1;
 	}

@@ -11,6 +11,8 @@
 #include "frames_internal.h"
 #include "native.h"
 
+#define DEFAULT_PIECE ((size_t) 64 << 10)
+
 enum dicom_status
 frames_fail(struct dicom_error *error, enum dicom_error_code code, const char *format, ...)
 {
@@ -253,8 +255,6 @@ image_frames_read(struct image_frames *frames, uint32_t frame, uint8_t **bytes, 
 }
 
 /* ---- frames that stand in the file as they are ---- */
-
-#define DEFAULT_PIECE ((size_t) 64 << 10)
 
 bool
 image_frame_describe(struct image_frames *frames, uint32_t number, struct image_frame *frame)

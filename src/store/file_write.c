@@ -4,7 +4,7 @@
  *
  * A file being written has a name that listings pass over and no key reaches. rename(2) or link(2) gives it its own: whoever looks sees
  * the old object or the new one. After kill -9 the temporary file stays; it is no object, and a later write into the same directory
- * removes it (file_sweep.c).
+ * removes it (file_sweep.c). A draft, whose place is not known yet, has no name at all before it gets its own.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* copy_file_range(), syncfs() */
@@ -22,9 +22,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ATTEMPTS   8                           /* at a name that nobody has */
-#define COPY_PIECE ((size_t) 64 * 1024 * 1024) /* between two looks at the host */
-#define COPY_BLOCK ((size_t) 256 * 1024)       /* where the kernel does not copy */
+#define ATTEMPTS       8 /* at a name that nobody has */
+#define TEMPORARY_SIZE (sizeof(FILE_TEMPORARY) + FILE_TEMPORARY_DIGITS)
+#define COPY_PIECE     ((size_t) 64 * 1024 * 1024) /* between two looks at the host */
+#define COPY_BLOCK     ((size_t) 256 * 1024)       /* where the kernel does not copy */
 
 struct file_upload
 {
@@ -35,11 +36,11 @@ struct file_upload
 	bool if_none_match;
 	bool defers_sync;
 	bool has_length;
-	uint64_t length; /* that the object must have then */
-	int directory;   /* that the object goes into; -1: not known yet */
-	int fd;          /* of the temporary file, or of one without name; -1: not open */
-	char temporary[sizeof(FILE_TEMPORARY) + 20]; /* empty: it has no name, or its own */
-	const char *name;                            /* of the object in its directory, end of path */
+	uint64_t length;                /* that the object must have then */
+	int directory;                  /* that the object goes into; -1: not known yet */
+	int fd;                         /* of the temporary file, or of one without name; -1: not open */
+	char temporary[TEMPORARY_SIZE]; /* empty: it has no name, or its own */
+	const char *name;               /* of the object in its directory, end of path */
 	char path[FILE_MAX_PATH];
 };
 
@@ -165,32 +166,34 @@ fail_upload(const struct file_upload *upload, const char *what, struct dicom_err
 
 /* Chooses the name of a temporary file. They begin anywhere, so that those of two stores do not meet; again: that one is taken. */
 static bool
-choose_temporary(struct file_upload *upload, bool again)
+choose_temporary(struct file_store *file, bool again, char name[TEMPORARY_SIZE])
 {
-	uint64_t *number = &upload->file->temporaries;
-
-	if ((*number == 0 || again) && getrandom(number, sizeof(*number), 0) != sizeof(*number))
+	if ((file->temporaries == 0 || again) &&
+		getrandom(&file->temporaries, sizeof(file->temporaries), 0) != sizeof(file->temporaries))
 		return false;
-	snprintf(upload->temporary, sizeof(upload->temporary), "%s%0*llx", FILE_TEMPORARY, FILE_TEMPORARY_DIGITS,
-			 (unsigned long long) (*number)++);
+	snprintf(name, TEMPORARY_SIZE, "%s%0*llx", FILE_TEMPORARY, FILE_TEMPORARY_DIGITS,
+			 (unsigned long long) file->temporaries++);
 	return true;
 }
 
 static bool
 create_temporary(struct file_upload *upload)
 {
+	char name[TEMPORARY_SIZE];
 	int attempt;
 
-	for (attempt = 0; attempt < ATTEMPTS && choose_temporary(upload, attempt > 0); attempt++)
+	for (attempt = 0; attempt < ATTEMPTS && choose_temporary(upload->file, attempt > 0, name); attempt++)
 	{
-		upload->fd = openat(upload->directory, upload->temporary,
-							O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+		upload->fd =
+			openat(upload->directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 		if (upload->fd >= 0 || errno != EEXIST)
 			break;
 	}
-	if (upload->fd >= 0)
-		flock(upload->fd, LOCK_EX | LOCK_NB); /* it is not left over: file_sweep() */
-	return upload->fd >= 0;
+	if (upload->fd < 0)
+		return false;
+	strcpy(upload->temporary, name);
+	flock(upload->fd, LOCK_EX | LOCK_NB); /* it is not left over: file_sweep() */
+	return true;
 }
 
 static bool
@@ -340,13 +343,11 @@ place_new(struct file_upload *upload, struct dicom_error *error)
 static bool
 link_temporary(struct file_upload *upload)
 {
-	char name[sizeof(upload->temporary)];
+	char name[TEMPORARY_SIZE];
 	int attempt;
 
-	for (attempt = 0; attempt < ATTEMPTS && choose_temporary(upload, attempt > 0); attempt++)
+	for (attempt = 0; attempt < ATTEMPTS && choose_temporary(upload->file, attempt > 0, name); attempt++)
 	{
-		strcpy(name, upload->temporary);
-		upload->temporary[0] = '\0';
 		if (link_file(upload, name))
 		{
 			strcpy(upload->temporary, name);
@@ -355,7 +356,6 @@ link_temporary(struct file_upload *upload)
 		if (errno != EEXIST)
 			break;
 	}
-	upload->temporary[0] = '\0';
 	return false;
 }
 
@@ -429,8 +429,6 @@ file_upload_close(struct store_upload *base, bool may_wait)
 
 	if (upload->fd >= 0)
 		close(upload->fd);
-	else
-		upload->temporary[0] = '\0'; /* it was not made */
 	leave_place(upload);
 	free(upload->key);
 	free(upload->if_match);
