@@ -14,9 +14,9 @@
 #pragma GCC optimize("O3", "no-trapping-math")
 #endif
 
-/* Where lanes of 16 bits are all that is done: once more for processors that have twice as many of them, chosen when the program starts. */
+/* Where lanes of 16 bits are all that is done: again for processors that have two and four times as many, chosen when the program starts. */
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define WIDE __attribute__((target_clones("avx2", "default")))
+#define WIDE __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define WIDE
 #endif

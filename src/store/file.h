@@ -47,6 +47,7 @@ struct file_store
 	} swept[FILE_SWEPT]; /* directories that were swept last, a ring */
 	int next_swept;
 	uint64_t temporaries; /* what the names of files being written count from; 0: not chosen yet */
+	bool links_by_path;   /* a draft is named by its path below /proc: by its descriptor may not be */
 	int place;            /* descriptor of the directory that a draft has gone into; -1: none */
 	int64_t place_opened; /* when, in seconds of a monotonic clock */
 	size_t place_length;

@@ -310,16 +310,37 @@ check_replaced(const struct file_upload *upload, struct dicom_error *error)
 	return DICOM_OK;
 }
 
+/*
+ * Names a file that has none. By its descriptor alone only the privileged may, and since Linux 6.10 who has opened it; others need /proc, and
+ * two walks through it.
+ */
+static bool
+link_nameless(const struct file_upload *upload, const char *name)
+{
+	struct file_store *file = upload->file;
+	char path[sizeof("/proc/self/fd/") + 11];
+
+	if (!file->links_by_path)
+	{
+		if (linkat(upload->fd, "", upload->directory, name, AT_EMPTY_PATH) == 0)
+			return true;
+		if (errno != ENOENT)
+			return false;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", upload->fd);
+	if (linkat(AT_FDCWD, path, upload->directory, name, AT_SYMLINK_FOLLOW) < 0)
+		return false;
+	file->links_by_path = true;
+	return true;
+}
+
 /* Gives the file a name besides, which nothing must have. False and errno where that fails. */
 static bool
 link_file(const struct file_upload *upload, const char *name)
 {
-	char path[sizeof("/proc/self/fd/") + 11];
-
 	if (upload->temporary[0])
 		return linkat(upload->directory, upload->temporary, upload->directory, name, 0) == 0;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", upload->fd);
-	return linkat(AT_FDCWD, path, upload->directory, name, AT_SYMLINK_FOLLOW) == 0;
+	return link_nameless(upload, name);
 }
 
 /* Gives the file its name where nothing has it. */

@@ -46,7 +46,7 @@ sub word
 {
 	my ($line) = @_;
 
-	return 'written' if $line =~ m{^\d+ +(?:rename\w*\(.*"\.dicom_fdw-|linkat\(.*"/proc/self/fd/\d+", .*\.jpg")};
+	return 'written' if $line =~ m{^\d+ +(?:rename\w*\(.*"\.dicom_fdw-|linkat\(.*"(?:/proc/self/fd/\d+)?", .*\.jpg")};
 	return 'deleted' if $line =~ /^\d+ +unlinkat\(.*\.jpg"/;
 	return 'flush'   if $line =~ /^\d+ +syncfs\(/;
 	return 'commit'  if $line =~ /^\d+ +fdatasync\(.*pg_wal/;
