@@ -3,7 +3,7 @@ EXTENSION = dicom_fdw
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" dicom_fdw.control)
 MODULE_big = dicom_fdw
 
-# What decodes pixels is a program of its own, dicompress; a backend only talks to it, through WITH_PROGRAM.
+# What decodes pixels is a program of its own, dicompress-decoder; a backend only talks to it, through WITH_PROGRAM.
 WITH_PROGRAM = $(wildcard src/compress/message.c src/compress/child*.c)
 PROGRAM_ONLY = $(filter-out $(WITH_PROGRAM),$(wildcard src/image/*.c src/compress/*.c))
 SOURCES = $(sort $(filter-out $(PROGRAM_ONLY),$(wildcard src/*.c src/*/*.c)))
@@ -61,13 +61,17 @@ $(OBJS): build/dicom/dictionary_data.h build/fdw/entity_columns.h $(wildcard src
 $(EXTENSION)--$(EXTVERSION).sql: $(MODULE_SQL)
 	{ printf '%s\n' '\echo Use "CREATE EXTENSION $(EXTENSION)" to load this file. \quit'; cat $^; } >$@.new && mv $@.new $@
 
-# The program: the lower half without PostgreSQL, and the decoders.
-PROGRAM_SOURCES = $(sort $(wildcard src/dicom/*.c src/store/*.c src/reader/*.c src/image/*.c src/compress/*.c))
-PROGRAM_OBJECTS = $(patsubst src/%,build/program/%.o,$(PROGRAM_SOURCES) $(wildcard src/image/*.cc))
+# The programs: dicompress is the lower half without PostgreSQL, dicompress-decoder its children, with the decoders and without the stores.
+DECODER_OWN = $(wildcard $(addprefix src/compress/,decoder*.c sandbox.c))
+DECODER_SOURCES = $(sort $(wildcard src/dicom/*.c src/image/*.c $(addprefix src/compress/,message.c digest.c whole.c)) $(DECODER_OWN))
+PROGRAM_SOURCES = $(sort $(filter-out $(DECODER_OWN),$(wildcard src/dicom/*.c src/store/*.c src/reader/*.c src/compress/*.c)))
+PROGRAM_OBJECTS = $(PROGRAM_SOURCES:src/%=build/program/%.o)
+DECODER_OBJECTS = $(patsubst src/%,build/program/%.o,$(DECODER_SOURCES) $(wildcard src/image/*.cc))
 PROGRAM_FLAGS = -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -fstack-protector-strong \
 	-Ibuild -Isrc -MMD -DDICOMPRESS_VERSION='"$(EXTVERSION)"'
-PROGRAM_LIBS = -lcurl -lcrypto -lexpat -ljansson -lz -lm -lpthread -ldcmjpeg -ldcmdata -loflog -lofstd \
-	-lcharls -lopenjp2 -ljxl -ljpeg -lseccomp
+PROGRAM_LIBS = -lcurl -lcrypto -lexpat -ljansson -lz -lm -lpthread
+DECODER_LIBS = -ldcmjpeg -ldcmdata -loflog -lofstd -lcharls -lopenjp2 -ljxl -ljpeg -lseccomp -lcrypto -lz -lm -lpthread
+PROGRAMS = build/dicompress build/dicompress-decoder
 
 build/program/%.c.o: src/%.c build/dicom/dictionary_data.h
 	@mkdir -p $(@D)
@@ -78,19 +82,22 @@ build/program/%.cc.o: src/%.cc
 	$(CXX) -std=gnu++17 $(PROGRAM_FLAGS) -c -o $@ $<
 
 build/dicompress: $(PROGRAM_OBJECTS)
-	$(CXX) -o $@ $^ $(PROGRAM_LIBS)
+	$(CC) -o $@ $^ $(PROGRAM_LIBS)
+
+build/dicompress-decoder: $(DECODER_OBJECTS)
+	$(CXX) -o $@ $^ $(DECODER_LIBS)
 
 ifneq ($(wildcard src/compress/main.c),)
-all: build/dicompress
-install: install-program
+all: $(PROGRAMS)
+install: install-programs
 endif
 
-.PHONY: install-program
-install-program: build/dicompress
+.PHONY: install-programs
+install-programs: $(PROGRAMS)
 	$(MKDIR_P) '$(DESTDIR)$(bindir)'
-	$(INSTALL_PROGRAM) build/dicompress '$(DESTDIR)$(bindir)/dicompress'
+	$(INSTALL_PROGRAM) $(PROGRAMS) '$(DESTDIR)$(bindir)'
 
--include $(PROGRAM_OBJECTS:.o=.d)
+-include $(sort $(PROGRAM_OBJECTS:.o=.d) $(DECODER_OBJECTS:.o=.d))
 
 .PHONY: format lint
 format:

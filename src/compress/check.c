@@ -134,7 +134,7 @@ check_fingerprint(struct run *run, const struct item *item, char fingerprint[SHA
 	}
 	options_fingerprint(run->options, source->template ? source->template : run->options->key,
 						source->frames ? source->frames : run->options->frames, &text);
-	done = !text.failed && state_digest(text.data, text.length, fingerprint);
+	done = !text.failed && digest_text(text.data, text.length, fingerprint);
 	dicom_buffer_free(&text);
 	if (done && is_usual)
 		memcpy(run->fingerprint, fingerprint, SHA256_TEXT);

@@ -2,7 +2,7 @@
  * child.h
  *	  The process that decodes, as its parent sees it: pictures out of objects, and no decoder in here.
  *
- * A child is the program `dicompress --child`: without privileges, files or sockets but the one to its parent, under limits of
+ * A child is the program `dicompress-decoder`: without privileges, files or sockets but the one to its parent, under limits of
  * memory and CPU time and a filter of system calls. It is given jobs, one object each. The parent opens all files and gives them their
  * names: a child reads from a descriptor that it is given, or asks for ranges, and writes the first picture into another, if it is
  * given one. A child that crashes, hangs or says what makes no sense is dead afterwards; whoever owns it opens another.
@@ -26,6 +26,7 @@
 #include "../dicom/buffer.h"
 #include "../dicom/charset.h"
 #include "../image/picture.h"
+#include "digest.h"
 #include "message.h"
 
 #define CHILD_QUEUE 8 /* jobs that a child may have at a time: the one at work, and the next */
@@ -34,7 +35,7 @@ struct child;
 
 struct child_options
 {
-	const char *program; /* path of dicompress */
+	const char *program; /* path of dicompress-decoder */
 	uint64_t memory;     /* bytes of address space; 0: 4 GiB */
 	bool has_outputs;    /* jobs may have one */
 	int timeout_ms;      /* without progress, on top of what a large frame is allowed; 0: 10000 */
@@ -113,7 +114,7 @@ struct child_event
 		picture; /* take the bytes away by copying the structure and zeroing it; free with dicom_buffer_free() */
 	uint64_t
 		written; /* bytes of the picture that were written into the job's output; `picture` is empty then */
-	char sha256[65]; /* of these, in hex */
+	char sha256[SHA256_TEXT]; /* of these, in hex */
 
 	char transfer_syntax_uid[65];
 	const uint8_t *charset; /* the value of SpecificCharacterSet, for dicom_charset_open() */

@@ -64,8 +64,8 @@ static int
 spawn_on_socket(struct child *child, const struct child_options *options, int socket)
 {
 	char memory[24];
-	char *arguments[] = {(char *) "dicompress", (char *) "--child", memory,
-						 options->has_outputs ? (char *) "--child-writes" : NULL, NULL};
+	char *arguments[] = {(char *) "dicompress-decoder", memory,
+						 options->has_outputs ? (char *) "writes" : NULL, NULL};
 	char *environment[] = {(char *) "LC_ALL=C", NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;

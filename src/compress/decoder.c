@@ -8,11 +8,10 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "digest.h"
 #include "sandbox.h"
-#include "state.h"
 
 /* Frames of usual size come from the heap, which keeps their pages; larger ones are given back. */
 #define MMAP_THRESHOLD (8 << 20)
@@ -295,17 +294,16 @@ close_decoder(struct decoder *decoder)
 }
 
 int
-decoder_main(uint64_t memory, bool writes)
+decoder_serve(uint64_t memory, bool writes)
 {
 	struct decoder decoder = {.channel = {.waits = true, .accepts_descriptors = true}};
 	struct decoder_job *job;
 	struct dicom_error error;
 	char digest[SHA256_TEXT];
 
-	prctl(PR_SET_NAME, "dicompress"); /* it may have been started as /proc/self/exe */
 	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	mallopt(M_TRIM_THRESHOLD, TRIM_THRESHOLD);
-	state_digest("", 0, digest); /* the library reads its configuration */
+	digest_text("", 0, digest); /* the library reads its configuration */
 	if (!greet(&decoder, sandbox_enter(memory, writes ? MESSAGE_MAX_PICTURE : 0, &error), &error))
 		return 1;
 	while ((job = next_job(&decoder)) != NULL)

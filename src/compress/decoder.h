@@ -10,7 +10,7 @@
 #include "child.h"
 
 /* Serves jobs, with or without outputs, on descriptor 0 until it is closed, in the sandbox. Returns what to exit with. */
-extern int decoder_main(uint64_t memory, bool writes);
+extern int decoder_serve(uint64_t memory, bool writes);
 
 /* --- private to decoder*.c --- */
 

@@ -5,7 +5,7 @@
 #include "decoder.h"
 
 #include "../dicom/dictionary.h"
-#include "state.h"
+#include "digest.h"
 #include "whole.h"
 
 #include <stdlib.h>
@@ -372,7 +372,7 @@ write_output(struct decoder_job *job, struct result *result)
 	is_whole = whole_write(job->output, result->bytes.data, result->bytes.length);
 	close(job->output);
 	job->output = -1;
-	result->is_written = is_whole && state_digest(result->bytes.data, result->bytes.length, result->sha256);
+	result->is_written = is_whole && digest_text(result->bytes.data, result->bytes.length, result->sha256);
 }
 
 static uint32_t

@@ -74,7 +74,7 @@ prepare(struct run *run, struct item *item, struct dicom_error *error)
 		*error = item->source.error;
 		return DICOM_FAILED;
 	}
-	if (!state_digest(item->source.url, strlen(item->source.url), item->note.source))
+	if (!digest_text(item->source.url, strlen(item->source.url), item->note.source))
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "cannot compute a digest");
 	item->template = run->template;
 	if (item->source.template)

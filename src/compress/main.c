@@ -2,11 +2,12 @@
  * main.c
  *	  dicompress: JPEG pictures of DICOM files.
  */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "decoder.h"
 #include "event.h"
 #include "run.h"
 
@@ -14,7 +15,8 @@
 #define DICOMPRESS_VERSION "unknown"
 #endif
 
-#define NOTHING_BEGUN 2
+#define NOTHING_BEGUN  2
+#define DECODER_SUFFIX "-decoder" /* of the program beside this one that children are */
 
 static int
 complain(const struct dicom_error *error)
@@ -27,18 +29,27 @@ complain(const struct dicom_error *error)
 	return NOTHING_BEGUN;
 }
 
-#define OWN_PATH "/proc/self/exe"
-
-/* Children are this very program, also where another version has been installed in its place meanwhile. */
-static const char *
-own_path(void)
+/* The path of this program, which may have been installed anew meanwhile; without /proc, the name that it was called by. */
+static void
+find_own_path(const char *name, char *path, size_t size)
 {
-	return access(OWN_PATH, X_OK) == 0 ? OWN_PATH : "dicompress";
+	static const char deleted[] = " (deleted)";
+	ssize_t length = readlink("/proc/self/exe", path, size - 1);
+
+	if (length < 0)
+	{
+		snprintf(path, size, "%s", name);
+		return;
+	}
+	path[length] = '\0';
+	if ((size_t) length >= sizeof(deleted) && strcmp(path + length + 1 - sizeof(deleted), deleted) == 0)
+		path[(size_t) length + 1 - sizeof(deleted)] = '\0';
 }
 
 static int
-compress(struct options *options)
+compress(struct options *options, const char *name)
 {
+	char decoder[PATH_MAX + sizeof(DECODER_SUFFIX)];
 	struct report report;
 	struct dicom_error error;
 	enum dicom_status status = DICOM_OK;
@@ -51,7 +62,11 @@ compress(struct options *options)
 	else
 		report.shows_progress = options->shows_progress;
 	if (status == DICOM_OK)
-		status = run_options(options, own_path(), &report, &error);
+	{
+		find_own_path(name, decoder, PATH_MAX);
+		strcat(decoder, DECODER_SUFFIX);
+		status = run_options(options, decoder, &report, &error);
+	}
 	if (status != DICOM_OK)
 	{
 		report_end(&report);
@@ -82,13 +97,11 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (options_parse(argc, argv, &options, &error) != DICOM_OK)
 		return complain(&error);
-	if (options.is_child)
-		return decoder_main(options.memory, options.child_writes);
 	if (options.is_help)
 		options_print_help(stdout);
 	else if (options.is_version)
 		printf("dicompress %s\n", DICOMPRESS_VERSION);
 	else
-		return compress(&options);
+		return compress(&options, argv[0]);
 	return 0;
 }

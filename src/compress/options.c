@@ -19,9 +19,7 @@
 
 enum option_code
 {
-	OPTION_CHILD = 256,
-	OPTION_CHILD_WRITES,
-	OPTION_CREDENTIALS,
+	OPTION_CREDENTIALS = 256,
 	OPTION_ENDPOINT,
 	OPTION_EVENT,
 	OPTION_FILES_FROM,
@@ -44,8 +42,6 @@ enum option_code
 };
 
 static const struct option long_options[] = {
-	{"child", required_argument, NULL, OPTION_CHILD},
-	{"child-writes", no_argument, NULL, OPTION_CHILD_WRITES},
 	{"credentials", required_argument, NULL, OPTION_CREDENTIALS},
 	{"endpoint", required_argument, NULL, OPTION_ENDPOINT},
 	{"event", no_argument, NULL, OPTION_EVENT},
@@ -313,9 +309,6 @@ set_number(struct options *options, int option, const char *text, struct dicom_e
 				return DICOM_FAILED;
 			options->picture.max_size = (uint32_t) number;
 			return DICOM_OK;
-		case OPTION_CHILD:
-			options->is_child = true;
-			return read_size("child", text, 0, &options->memory, error);
 		default:
 			return read_size("memory", text, MEMORY_LEAST, &options->memory, error);
 	}
@@ -340,9 +333,6 @@ set_option(struct options *options, int option, const char *text, struct dicom_e
 			return DICOM_OK;
 		case OPTION_EVENT:
 			options->is_event = true;
-			return DICOM_OK;
-		case OPTION_CHILD_WRITES:
-			options->child_writes = true;
 			return DICOM_OK;
 		case OPTION_FILES_FROM:
 			options->files_from = text;
@@ -376,7 +366,6 @@ set_option(struct options *options, int option, const char *text, struct dicom_e
 		case OPTION_TIMEOUT:
 		case OPTION_MAX_SIZE:
 		case OPTION_MEMORY:
-		case OPTION_CHILD:
 			return set_number(options, option, text, error);
 		default:
 			return set_store_option(options, option, text, error);
@@ -450,7 +439,7 @@ options_parse(int argc, char **argv, struct options *options, struct dicom_error
 	}
 	options->sources = (const char **) argv + optind;
 	options->source_count = argc - optind;
-	if (options->is_help || options->is_version || options->is_child || options->is_event)
+	if (options->is_help || options->is_version || options->is_event)
 		return DICOM_OK;
 	if (options->source_count == 0 && options->files_from == NULL)
 	{

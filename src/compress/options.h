@@ -17,8 +17,6 @@
 struct options
 {
 	/* what to do instead */
-	bool is_child; /* with `memory` */
-	bool child_writes;
 	bool is_event;
 	bool is_help;
 	bool is_version;

@@ -82,7 +82,7 @@ static enum dicom_status
 write_picture(struct writer *writer, struct output_task *task)
 {
 	task->picture.bytes = task->bytes.length;
-	if (!state_digest(task->bytes.data, task->bytes.length, task->picture.sha256))
+	if (!digest_text(task->bytes.data, task->bytes.length, task->picture.sha256))
 		return dicom_fail(&task->error, DICOM_ERROR_MEMORY, "cannot compute a digest");
 	make_key(writer, task);
 	if (put(writer, writer->pictures, JPEG_TYPE, task->bytes.data, task->bytes.length, &task->error) !=

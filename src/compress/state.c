@@ -5,30 +5,10 @@
 #include "state.h"
 
 #include <jansson.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "json_text.h"
-
-bool
-state_digest(const void *bytes, size_t length, char text[SHA256_TEXT])
-{
-	static const char digits[] = "0123456789abcdef";
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned int size = 0;
-	unsigned int i;
-
-	if (!EVP_Digest(bytes, length, digest, &size, EVP_sha256(), NULL) || size != 32)
-		return false;
-	for (i = 0; i < size; i++)
-	{
-		text[2 * i] = digits[digest[i] >> 4];
-		text[2 * i + 1] = digits[digest[i] & 15];
-	}
-	text[2 * size] = '\0';
-	return true;
-}
 
 void
 state_append_name(struct dicom_buffer *out, const char digest[SHA256_TEXT])

@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 #include "../dicom/buffer.h"
+#include "digest.h"
 
 #define STATE_PREFIX ".dicompress/"
-#define SHA256_TEXT  65 /* hex digits and NUL */
 
 struct picture_note
 {
@@ -33,9 +33,6 @@ struct state_note
 	uint32_t count;
 	uint32_t capacity;
 };
-
-/* The digest of some bytes, in hex. False where the library fails. */
-extern bool state_digest(const void *bytes, size_t length, char text[SHA256_TEXT]);
 
 /* Appends the name of the note about the source of this digest: ab/<digest>.json. */
 extern void state_append_name(struct dicom_buffer *out, const char digest[SHA256_TEXT]);

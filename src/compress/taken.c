@@ -4,9 +4,10 @@
  */
 #include "taken.h"
 
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "digest.h"
 
 #define FIRST_CAPACITY 1024
 
@@ -42,10 +43,9 @@ grow(struct taken *taken)
 static bool
 digest_key(const char *key, uint64_t *digest)
 {
-	unsigned char bytes[EVP_MAX_MD_SIZE];
-	unsigned int size;
+	unsigned char bytes[DIGEST_SIZE];
 
-	if (!EVP_Digest(key, strlen(key), bytes, &size, EVP_sha256(), NULL))
+	if (!digest_bytes(key, strlen(key), bytes))
 		return false;
 	memcpy(digest, bytes, sizeof(*digest));
 	if (*digest == 0)

@@ -42,7 +42,7 @@ pictures_open(void)
 	struct pictures *pictures = palloc0(sizeof(*pictures));
 
 	pictures->context = CurrentMemoryContext;
-	pictures->program = program_path();
+	pictures->program = program_decoder_path();
 	handle_tie(CurrentMemoryContext, close_pictures, pictures);
 	return pictures;
 }

@@ -8,15 +8,14 @@
 
 #include "../pg/compat.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
+#include "../pg/program.h"
 #include "../pg/report.h"
 #include "../pg/result_rows.h"
-#include "../pg/settings.h"
 #include "../pg/text_array.h"
 #include "../server/server.h"
 #include "compress_arguments.h"
@@ -375,18 +374,6 @@ settle(struct compression *compression, struct process *process)
 }
 
 /* --- the whole --- */
-
-static const char *
-program_path(void)
-{
-	char directory[MAXPGPATH];
-
-	if (*setting_dicompress_path)
-		return setting_dicompress_path;
-	strlcpy(directory, my_exec_path, sizeof(directory));
-	get_parent_directory(directory);
-	return psprintf("%s/dicompress", directory);
-}
 
 static struct process *
 start_program(struct compression *compression, const char **arguments, const StringInfo input)

@@ -226,8 +226,8 @@ append(struct ledger *ledger, const char *url, uint32_t frames, const char *etag
 	struct dicom_buffer line = {0};
 	uint32_t i;
 
-	CHECK(state_digest(url, strlen(url), note.source));
-	CHECK(state_digest("options", 7, note.fingerprint));
+	CHECK(digest_text(url, strlen(url), note.source));
+	CHECK(digest_text("options", 7, note.fingerprint));
 	for (i = 1; i <= frames; i++)
 	{
 		struct picture_note picture = {
@@ -250,7 +250,7 @@ check_note(struct ledger *ledger, const char *url, const char *want)
 	char got[64] = "none";
 	struct state_note note;
 
-	CHECK(state_digest(url, strlen(url), digest));
+	CHECK(digest_text(url, strlen(url), digest));
 	if (ledger_find(ledger, digest, &note))
 	{
 		snprintf(got, sizeof(got), "%s %u", note.etag, note.count);

@@ -32,7 +32,7 @@ sub size_of
 	return '';
 }
 
-sub children { return scalar grep { read_text("/proc/$_/cmdline") =~ /dicompress\0--child/ } map { m{/proc/(\d+)$} ? $1 : () } glob '/proc/[0-9]*' }
+sub children { return scalar grep { read_text("/proc/$_/cmdline") =~ /^dicompress-decoder\0/ } map { m{/proc/(\d+)$} ? $1 : () } glob '/proc/[0-9]*' }
 
 my $before = children();
 my $key    = '000003.dcm';
