@@ -11,7 +11,7 @@
 #include "frames_internal.h"
 #include "native.h"
 
-#define DEFAULT_PIECE ((size_t) 64 << 10)
+#define DEFAULT_PIECE ((size_t) 128 << 10)
 
 enum dicom_status
 frames_fail(struct dicom_error *error, enum dicom_error_code code, const char *format, ...)

@@ -16,7 +16,7 @@
 struct image_source
 {
 	uint64_t size;
-	size_t piece; /* bytes that are best read at once, where it does not matter; 0: 64 KiB */
+	size_t piece; /* bytes that are best read at once, where it does not matter; 0: 128 KiB */
 	/* Reads exactly length bytes at offset; DICOM_FAILED where it cannot. */
 	enum dicom_status (*read)(void *arg, uint64_t offset, size_t length, uint8_t *bytes,
 							  struct dicom_error *error);
