@@ -140,6 +140,9 @@ enum child_end
 extern enum dicom_status child_open(const struct child_options *options, struct child **child,
 									struct dicom_error *error);
 
+/* Kills the child without waiting for its end: of several that are closed, all end meanwhile. NULL is ignored. */
+extern void child_kill_soon(struct child *child);
+
 /* Kills the child, whatever it does, and frees. NULL is ignored. */
 extern void child_close(struct child *child);
 

@@ -22,7 +22,10 @@
 #include <unistd.h>
 
 #define DEFAULT_MEMORY ((uint64_t) 4 << 30)
-#define END_WAIT_MS    200 /* for a process that has closed its socket to end by itself */
+#define END_WAIT_MS    200     /* for a process that has closed its socket to end by itself */
+#define KILL_WAIT_MS   5000    /* for one that was killed: what is stuck in the kernel is left to whoever reaps this process */
+#define LEAST_SLEEP    50000   /* nanoseconds */
+#define MOST_SLEEP     1000000
 
 /* The socket becomes descriptor 0; there is no other. Returns an error number. */
 static int
@@ -143,10 +146,10 @@ describe_end(struct child *child, int status)
 static bool
 await_end(struct child *child, int milliseconds, int *status)
 {
-	const struct timespec moment = {.tv_nsec = 1000000};
-	int waited;
+	struct timespec moment = {.tv_nsec = LEAST_SLEEP};
+	int64_t left = (int64_t) milliseconds * 1000000;
 
-	for (waited = 0; waited <= milliseconds; waited++)
+	for (; left >= 0; left -= moment.tv_nsec)
 	{
 		pid_t gone = waitpid(child->pid, status, WNOHANG);
 
@@ -157,6 +160,8 @@ await_end(struct child *child, int milliseconds, int *status)
 			*status = -1; /* somebody else has waited for it */
 			return true;
 		}
+		if (moment.tv_nsec < MOST_SLEEP)
+			moment.tv_nsec *= 2;
 		nanosleep(&moment, NULL);
 	}
 	return false;
@@ -185,14 +190,19 @@ child_see_end(struct child *child)
 }
 
 void
+child_kill_soon(struct child *child)
+{
+	if (child && child->pid != 0)
+		kill(child->pid, SIGKILL);
+}
+
+void
 child_kill(struct child *child)
 {
 	int status;
 
-	if (child->pid == 0)
-		return;
-	kill(child->pid, SIGKILL);
-	/* One that is stuck in the kernel is left to whoever reaps this process. */
-	await_end(child, 5000, &status);
+	child_kill_soon(child);
+	if (child->pid != 0)
+		await_end(child, KILL_WAIT_MS, &status);
 	child->pid = 0;
 }

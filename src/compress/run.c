@@ -140,13 +140,12 @@ static enum dicom_status
 open_run(struct run *run, struct dicom_error *error)
 {
 	run->memory = run->options->memory ? run->options->memory : share_of_memory(run->options->jobs);
-	run->slots = calloc((size_t) run->options->jobs, sizeof(*run->slots));
 	run->polled = calloc((size_t) run->options->jobs + POLLED_BESIDES, sizeof(*run->polled));
-	if (run->slots == NULL || run->polled == NULL)
+	if (run->polled == NULL)
 		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 	if (settle_descriptors(run, error) != DICOM_OK ||
 		template_parse(run->options->key, &run->template, error) != DICOM_OK ||
-		places_open(run->options, &run->places, error) != DICOM_OK)
+		places_open(run->options, &run->places, error) != DICOM_OK || slots_open(run, error) != DICOM_OK)
 		return DICOM_FAILED;
 	run->stores = stores_open(run->places);
 	if (run->stores == NULL)
@@ -166,16 +165,12 @@ free_items(struct run *run, struct item_list *list)
 static void
 close_run(struct run *run)
 {
-	int i;
-
+	slots_close(run);
 	output_close(run->output); /* before the items that its tasks belong to */
 	free_items(run, &run->pending);
 	free_items(run, &run->ready);
 	free_items(run, &run->again);
 	free_items(run, &run->busy);
-	for (i = 0; run->slots && i < run->options->jobs; i++)
-		slot_close(&run->slots[i]);
-	free(run->slots);
 	free(run->polled);
 	input_close(run->input);
 	check_close(run);

@@ -165,12 +165,15 @@ extern void item_free(struct run *run, struct item *item);
 
 /* --- slot.c --- */
 
+/* Makes room for the children, and starts the first. */
+extern enum dicom_status slots_open(struct run *run, struct dicom_error *error);
+extern void slots_close(struct run *run);
+
 /* Gives ready items to children. */
 extern void slots_assign(struct run *run);
 
 /* Listens to a child. */
 extern void slot_work(struct run *run, struct slot *slot);
-extern void slot_close(struct slot *slot);
 
 /* --- check.c --- */
 

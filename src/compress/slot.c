@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define EARLY_CHILDREN 2 /* started before it is known whether there is anything to do */
 #define SMALL_QUEUE \
 	((uint64_t) 8 << 20) /* bytes of the objects that wait for one child, but for the first two */
 #define CHILD_LIFE_MS \
@@ -30,13 +31,40 @@ open_child(struct run *run, struct slot *slot, struct dicom_error *error)
 	return child_open(&options, &slot->child, error);
 }
 
-void
+static void
 slot_close(struct slot *slot)
 {
 	child_close(slot->child);
 	slot->child = NULL;
 	slot->count = 0;
 	slot->is_alone = false;
+}
+
+/* To load its decoders takes a child longer than to find sources. */
+enum dicom_status
+slots_open(struct run *run, struct dicom_error *error)
+{
+	int i;
+
+	run->slots = calloc((size_t) run->options->jobs, sizeof(*run->slots));
+	if (run->slots == NULL)
+		return dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
+	for (i = 0; i < run->options->jobs && i < EARLY_CHILDREN; i++)
+		if (open_child(run, &run->slots[i], error) != DICOM_OK)
+			return DICOM_FAILED;
+	return DICOM_OK;
+}
+
+void
+slots_close(struct run *run)
+{
+	int i;
+
+	for (i = 0; run->slots && i < run->options->jobs; i++)
+		child_kill_soon(run->slots[i].child);
+	for (i = 0; run->slots && i < run->options->jobs; i++)
+		slot_close(&run->slots[i]);
+	free(run->slots);
 }
 
 /* A child that is at work needs the next item at hand, and more where they are soon done. */
