@@ -16,7 +16,7 @@ my $processors = () = read_text('/proc/cpuinfo') =~ /^processor/mg;
 my $work       = work_dir();
 my $python     = top() . '/bench/peers/opencv_jpeg.py';
 my $fast       = -w '/dev/shm' ? File::Temp->newdir('dicom_fdw-bench.XXXXXX', DIR => '/dev/shm') : undef;
-my ($files, @files);
+my ($files, @files);    # those in memory, or else on disk
 
 # Runs a command; its seconds, those of all processors for it, and what it wrote to standard output and error.
 sub run
@@ -41,21 +41,21 @@ sub empty
 	return $directory;
 }
 
-# Systems that reclaim memory early take files back out of the page cache.
-sub warm { return run('bash', '-c', 'cat "$1"/* >/dev/null', 'bash', $files); }
+# Reads the files of a disk once more: systems that reclaim memory early take them back out of the page cache.
+sub warm { return run('bash', '-c', 'cat "$1"/* >/dev/null', 'bash', $_[0]); }
 
 # --- the ways: each returns how many pictures, the seconds, those of processors, and for the first files the picture
 
 sub dicompress
 {
-	my ($directory) = @_;
+	my ($from, $directory) = @_;
 
-	warm();
+	warm($from);
 	my ($seconds, $cpu, $out) = run(DicomTest::bin() . '/dicompress', '--key', '{series_instance_uid}/{sop_instance_uid}.jpg',
-		'--output', empty($directory), "$files/");
+		'--output', empty($directory), "$from/");
 	my %made = map { my $line = JSON::PP::decode_json($_); ($line->{source} => $line) } split /\n/, $out;
 
-	return ($count, $seconds, $cpu, [ map { "$directory/$made{$_}{key}" } @files[ 0 .. COMPARED - 1 ] ], \%made);
+	return ($count, $seconds, $cpu, [ map { "$directory/$made{ s{^\Q$files\E/}{$from/}r }{key}" } @files[ 0 .. COMPARED - 1 ] ], \%made);
 }
 
 sub turbo
@@ -137,22 +137,23 @@ sub measure_set
 	my %names = (
 		limit => "libjpeg-turbo alone, $processors threads",
 		raw   => 'the same by raw data, which few programs use',
-		ours  => 'dicompress' . ($fast ? ', onto tmpfs' : ''),
-		disk  => 'dicompress, onto disk',
+		ours  => 'dicompress' . ($fast ? ', from tmpfs to tmpfs' : ''),
+		disk  => 'dicompress, from page cache to disk',
 		opencv => 'pydicom, numpy, OpenCV, one process',
 		dcmtk  => 'dcmj2pnm, a process for each file');
 	my %ways = (
 		limit => sub { turbo() },
 		raw   => sub { turbo('-r') },
-		ours  => sub { dicompress(($fast // $work) . '/ours') },
-		disk  => sub { dicompress("$work/ours") },
+		ours  => sub { dicompress($files, ($fast // $work) . '/ours') },
+		disk  => sub { dicompress("$work/$kind", "$work/ours") },
 		opencv => \&opencv,
 		dcmtk  => \&dcmtk);
 	my @order = grep { $fast || $_ ne 'disk' } qw(limit raw ours disk opencv dcmtk);
 
-	$files = "$work/$kind";
+	$files = ($fast // $work) . "/$kind";
 	run('/usr/bin/python3', '-B', top() . '/bench/make_images.py', '--count', $count, '--kind', $kind, $files);
 	@files = map { sprintf '%s/%06d.dcm', $files, $_ } 0 .. $count - 1;
+	run('cp', '-r', $files, "$work/$kind") if $fast;
 	run('/usr/bin/python3', '-B', $python, 'pixels', "$work/pixels", @files[ 0 .. ($count < PIXELS ? $count : PIXELS) - 1 ]);
 	system 'sync';
 
@@ -167,13 +168,13 @@ sub measure_set
 	printf "| %s | %.0f | %.2f | %.1f | %.2f | %.2f |\n", $names{$_}, $rate{$_}, $rate{$_} / $rate{limit}, $rate{$_} / $rate{opencv}, $cost{$_}, $cost{limit} / $cost{$_}
 		for @order;
 	print "\n";
-	remove_tree($files, "$work/ours");
+	remove_tree($files, "$work/$kind", "$work/ours");
 	return;
 }
 
 die "at least " . COMPARED . " files\n" if $count < COMPARED;
 print heading("bench/compress.sh $count $repetitions");
-printf "%d different files of %d x %d pixels of 16 bits in the page cache, to JPEG of quality %d by the window of the file. Of them Python "
+printf "%d different files of %d x %d pixels of 16 bits, to JPEG of quality %d by the window of the file. Of them Python "
 	. "had the first %d, dcmj2pnm the first %d. dicompress reads, decodes, writes, computes SHA-256 of every picture and notes what is done; the "
 	. "limit has %d pictures of 8 bits in memory and throws away what it makes. On a machine that has other things to do, the time of processors tells more than "
 	. "pictures a second do.\n\n", $count, SIZE, SIZE, QUALITY,

@@ -5,8 +5,8 @@
 #	- libjpeg-turbo alone, on all processors, with pixels of 8 bits already in memory: the limit
 #	- Python: pydicom, numpy and OpenCV, in one process
 #	- dcmj2pnm of DCMTK, a process for each file
-# All must make the same pictures, else this fails. Needs room for a set, 5 GiB of 10000 files, on disk and in memory: files are read
-# from the page cache. Prints the ratios and writes them into bench/RESULTS.md.
+# All must make the same pictures, else this fails. Needs room for a set, 5 GiB of 10000 files, on disk and twice in memory: files lie in tmpfs, or
+# on a disk and in the page cache, of which some systems take them back within seconds. Prints the ratios and writes them into bench/RESULTS.md.
 set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
 cd "$top"

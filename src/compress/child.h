@@ -29,7 +29,7 @@
 #include "digest.h"
 #include "message.h"
 
-#define CHILD_QUEUE 8 /* jobs that a child may have at a time: the one at work, and the next */
+#define CHILD_QUEUE 16 /* jobs that a child may have at a time: the one at work, and the next */
 
 struct child;
 

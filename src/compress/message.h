@@ -34,7 +34,7 @@
 #define MESSAGE_MAX_PATH    512                     /* bytes of an attribute's path */
 #define MESSAGE_MAX_VALUE   1024                    /* bytes of an attribute's value; more is cut */
 
-#define MESSAGE_MAX_DESCRIPTORS 16 /* on their way at a time */
+#define MESSAGE_MAX_DESCRIPTORS 32 /* on their way at a time */
 
 enum message_type
 {

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define MAX_DESCRIPTORS 32   /* three of its own, and objects on their way */
+#define MAX_DESCRIPTORS 64   /* three of its own, and objects on their way */
 #define MAX_CPU_SECONDS 7200 /* a parent ends a child long before; this is for one that lost its parent */
 
 static enum dicom_status
