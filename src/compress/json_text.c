@@ -31,6 +31,12 @@ append_escaped(struct dicom_buffer *out, unsigned char c)
 	}
 }
 
+static bool
+is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
 void
 json_append_string(struct dicom_buffer *out, const char *text)
 {
@@ -41,10 +47,9 @@ json_append_string(struct dicom_buffer *out, const char *text)
 	dicom_buffer_append_char(out, '"');
 	while (next < end)
 	{
-		size_t length = utf8_length(next, (size_t) (end - next));
-		bool is_plain = length > 1 || (length == 1 && *next >= 0x20 && *next != '"' && *next != '\\');
+		size_t length = is_plain(*next) ? 1 : utf8_length(next, (size_t) (end - next));
 
-		if (!is_plain)
+		if (length == 0 || (length == 1 && !is_plain(*next)))
 		{
 			dicom_buffer_append(out, plain, (size_t) (next - plain));
 			if (length == 1)

@@ -11,6 +11,7 @@
 
 #define SMALLEST_CAPACITY 64
 #define LARGEST_LENGTH    ((size_t) 1 << 30)
+#define USUAL_LENGTH      64 /* of what is formatted; more takes a second turn */
 
 /* Makes room for `more` bytes and the NUL behind them. */
 static bool
@@ -67,21 +68,30 @@ void
 dicom_buffer_printf(struct dicom_buffer *buffer, const char *format, ...)
 {
 	va_list arguments;
+	size_t room;
 	int length;
 
+	if (!make_room(buffer, USUAL_LENGTH))
+		return;
+	room = buffer->capacity - buffer->length;
 	va_start(arguments, format);
-	length = vsnprintf(NULL, 0, format, arguments);
+	length = vsnprintf(buffer->data + buffer->length, room, format, arguments);
 	va_end(arguments);
 	if (length < 0)
 	{
+		buffer->data[buffer->length] = '\0';
 		buffer->failed = true;
 		return;
 	}
-	if (!make_room(buffer, (size_t) length))
-		return;
-	va_start(arguments, format);
-	vsnprintf(buffer->data + buffer->length, (size_t) length + 1, format, arguments);
-	va_end(arguments);
+	if ((size_t) length >= room)
+	{
+		buffer->data[buffer->length] = '\0';
+		if (!make_room(buffer, (size_t) length))
+			return;
+		va_start(arguments, format);
+		vsnprintf(buffer->data + buffer->length, (size_t) length + 1, format, arguments);
+		va_end(arguments);
+	}
 	buffer->length += (size_t) length;
 }
 

@@ -182,39 +182,43 @@ picture_channels(const struct picture *picture)
 
 /* ---- rows ---- */
 
+/* Rows that lie one behind the other. */
 static void
-convert(const struct picture *picture, const uint8_t *samples, uint8_t *out)
+convert(const struct picture *picture, const uint8_t *samples, uint32_t rows, uint8_t *out)
 {
+	size_t count = (size_t) picture->frame->columns * rows;
+
 	if (picture->channels == 1)
-		grey_convert(&picture->grey, samples, picture->frame->columns, out);
+		grey_convert(&picture->grey, samples, count, out);
 	else
-		colour_convert(&picture->colour, samples, picture->frame->columns, out);
+		colour_convert(&picture->colour, samples, count, out);
 }
 
 /* What cannot be read is zero. */
 static void
-read_piece(struct picture *picture)
+read_piece(struct picture *picture, uint32_t row)
 {
-	uint32_t left = picture->frame->rows - picture->next;
+	uint32_t left = picture->frame->rows - row;
 	size_t length = (left < picture->piece_rows ? left : picture->piece_rows) * picture->frame_row;
 
 	if (!picture->has_failed)
-		picture->has_failed = image_frame_read(picture->frame, picture->next * picture->frame_row, length,
+		picture->has_failed = image_frame_read(picture->frame, row * picture->frame_row, length,
 											   picture->piece, &picture->error) != DICOM_OK;
 	if (picture->has_failed)
 		memset(picture->piece, 0, length);
 }
 
+/* The next rows of the frame; those of a piece only together. */
 static const uint8_t *
-next_samples(struct picture *picture)
+next_samples(struct picture *picture, uint32_t count)
 {
 	uint32_t row = picture->next;
 
+	picture->next += count;
 	if (picture->frame->samples)
-		return picture->frame->samples + picture->frame_row * picture->next++;
+		return picture->frame->samples + picture->frame_row * row;
 	if (row % picture->piece_rows == 0)
-		read_piece(picture);
-	picture->next++;
+		read_piece(picture, row);
 	return picture->piece + picture->frame_row * (row % picture->piece_rows);
 }
 
@@ -235,11 +239,11 @@ render_scaled(struct picture *picture, uint8_t *out)
 
 	do
 	{
-		const uint8_t *row = next_samples(picture);
+		const uint8_t *row = next_samples(picture, 1);
 
 		if (!picture->is_copy)
 		{
-			convert(picture, row, picture->line);
+			convert(picture, row, 1, picture->line);
 			row = picture->line;
 		}
 		is_complete = scaler_take(picture->scaler, row, &scaled);
@@ -248,16 +252,30 @@ render_scaled(struct picture *picture, uint8_t *out)
 }
 
 static void
-render(struct picture *picture, uint8_t *out)
+render_row(struct picture *picture, uint8_t *out)
 {
 	size_t used = picture->columns * (size_t) picture->channels;
 
 	if (picture->scaler)
 		render_scaled(picture, out);
 	else
-		convert(picture, next_samples(picture), out);
+		convert(picture, next_samples(picture, 1), 1, out);
 	if (picture->channels == 1)
 		memset(out + used, out[used - 1], picture->stride - used);
+}
+
+/* All at once where nothing comes between them. */
+static void
+render(struct picture *picture, uint32_t count)
+{
+	uint8_t *out = picture->rendered;
+	uint32_t i;
+
+	if (!picture->scaler && picture->stride == picture->columns * (size_t) picture->channels)
+		convert(picture, next_samples(picture, count), count, out);
+	else
+		for (i = 0; i < count; i++)
+			render_row(picture, out + i * picture->stride);
 }
 
 static bool
@@ -276,18 +294,21 @@ uint32_t
 picture_next_rows(struct picture *picture, const uint8_t **rows, uint32_t count)
 {
 	uint32_t left = picture->rows - picture->given;
+	const uint8_t *first = picture->rendered;
+	size_t stride = picture->stride;
 	uint32_t i;
 
 	count = count < left ? count : left;
 	count = count < PICTURE_ROWS_AT_ONCE ? count : PICTURE_ROWS_AT_ONCE;
-	for (i = 0; i < count; i++)
+	if (count > 0 && is_direct(picture))
 	{
-		uint8_t *out = picture->rendered + i * picture->stride;
-
-		if (!is_direct(picture))
-			render(picture, out);
-		rows[i] = is_direct(picture) ? next_samples(picture) : out;
+		first = next_samples(picture, count);
+		stride = picture->frame_row;
 	}
+	else if (count > 0)
+		render(picture, count);
+	for (i = 0; i < count; i++)
+		rows[i] = first + i * stride;
 	picture->given += count;
 	return count;
 }

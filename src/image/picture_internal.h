@@ -260,7 +260,10 @@ extern void scaled_size(uint32_t columns, uint32_t rows, uint32_t max_size, uint
 /* True where grey rows may be read up to a multiple of 8 bytes: what is behind the last pixel then repeats it. */
 extern bool picture_rows_are_padded(const struct picture *picture);
 
-/* The next rows, at most `count` and PICTURE_ROWS_AT_ONCE, valid until the next call; 0 behind the last. */
+/*
+ * The next rows, at most `count` and PICTURE_ROWS_AT_ONCE, valid until the next call; 0 behind the last. `count` is a power of 2, and the same
+ * at every call.
+ */
 extern uint32_t picture_next_rows(struct picture *picture, const uint8_t **rows, uint32_t count);
 
 #endif
