@@ -22,10 +22,11 @@
 #include <unistd.h>
 
 #define DEFAULT_MEMORY ((uint64_t) 4 << 30)
-#define END_WAIT_MS    200     /* for a process that has closed its socket to end by itself */
-#define KILL_WAIT_MS   5000    /* for one that was killed: what is stuck in the kernel is left to whoever reaps this process */
-#define LEAST_SLEEP    50000   /* nanoseconds */
-#define MOST_SLEEP     1000000
+#define END_WAIT_MS    200 /* for a process that has closed its socket to end by itself */
+#define KILL_WAIT_MS \
+	5000 /* for one that was killed: what is stuck in the kernel is left to whoever reaps this process */
+#define LEAST_SLEEP 50000 /* nanoseconds */
+#define MOST_SLEEP  1000000
 
 /* The socket becomes descriptor 0; there is no other. Returns an error number. */
 static int

@@ -57,9 +57,10 @@ settings_define(void)
 		"Comma-separated names; one that is not all lower case needs double quotes. The library must be in "
 		"shared_preload_libraries.",
 		&setting_databases, "", PGC_SIGHUP, GUC_LIST_INPUT, check_name_list, NULL, NULL);
-	DefineCustomStringVariable("dicom_fdw.dicompress_path", "The program that makes pictures.",
-							   "Empty: dicompress in the directory of the server's programs.",
-							   &setting_dicompress_path, "", PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"dicom_fdw.dicompress_path", "The program that makes pictures.",
+		"Empty: dicompress in the directory of the server's programs. dicompress-decoder lies beside it.",
+		&setting_dicompress_path, "", PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable(
 		"dicom_fdw.key_command", "Shell command that prints the keys for de-identification.",
 		"One line per epoch: its number, a blank, 64 hex digits. It runs once in each process that needs a key, and again after "
