@@ -44,8 +44,7 @@ main(int argc, char **argv)
 
 	if (!has_parent() || argc != (writes ? 3 : 2) || !read_memory(argv[1], &memory))
 	{
-		fprintf(stderr, "dicompress-decoder %s is started by dicompress and by PostgreSQL\n",
-				DICOMPRESS_VERSION);
+		fprintf(stderr, "dicompress-decoder is started by dicompress and by PostgreSQL\n");
 		return WRONG_USE;
 	}
 	return decoder_serve(memory, writes);

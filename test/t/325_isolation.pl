@@ -5,6 +5,7 @@ use warnings;
 
 use DicomFile;
 use DicomTest;
+use File::Copy qw(copy);
 use JSON::PP ();
 use POSIX ();
 use Test::More;
@@ -12,6 +13,23 @@ use Time::HiRes qw(sleep);
 
 my $dir = work_dir();
 my $program = "$ENV{DICOM_TEST_BIN}/dicompress";
+
+# --- two programs
+
+my %links = map { $_ => (run_command('ldd', "$program$_"))[0] } '', '-decoder';
+unlike($links{''}, qr/lib(?:dcm|charls|openjp|jxl|jpeg)/, 'what reaches stores has no decoder in it');
+unlike($links{-decoder}, qr/lib(?:curl|ssl|expat|nss_)/, 'what decodes has no network in it');
+like($links{-decoder}, qr/$_/, "but $_") for qw(libdcmdata libopenjp2);
+for my $arguments ([], ['1000000000'], ['--help'], [ '1000000000', 'writes' ])
+{
+	my (undef, $err, $code) = run_command("$program-decoder", @$arguments);
+	is("$code $err", "2 dicompress-decoder is started by dicompress and by PostgreSQL\n", "it does nothing by hand: @$arguments");
+}
+mkdir "$dir/alone" or die;
+copy($program, "$dir/alone/dicompress") or die;
+chmod 0755, "$dir/alone/dicompress" or die;
+my (undef, $alone, $alone_code) = run_command("$dir/alone/dicompress", '--output', "$dir/alone/out", "$dir/alone");
+like("$alone_code $alone", qr{^2 dicompress: cannot start the program that decodes pixels: No such.*\n.*hint: is it installed as \Q$dir\E/alone/dicompress-decoder\?}, 'nothing is begun without it');
 
 # --- the sandbox
 
