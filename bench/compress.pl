@@ -22,14 +22,16 @@ my ($files, @files);    # those in memory, or else on disk
 sub run
 {
 	my @command = @_;
+	my $dir     = File::Temp->newdir('run.XXXXXX', DIR => $work);
 	my $start   = time;
 	my @before  = times;
-	my ($out, $err, $code) = run_command(@command);
+	my $code    = DicomTest::wait_command(spawn_command("$dir/out", "$dir/err", @command));
 	my $seconds = time - $start;
 	my @after   = times;
+	my $err     = read_text("$dir/err");
 
 	die "@command: exit status $code\n$err" if $code != 0;
-	return ($seconds, $after[2] + $after[3] - $before[2] - $before[3], $out, $err);
+	return ($seconds, $after[2] + $after[3] - $before[2] - $before[3], read_text("$dir/out"), $err);
 }
 
 sub empty

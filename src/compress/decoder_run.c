@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FIRST_READ    ((size_t) 16 * 1024) /* of a header */
+#define FIRST_READ    ((size_t) 8 * 1024) /* of a header */
 #define NEXT_READ     ((size_t) 64 * 1024)
 #define FAR_PIECE     ((size_t) 1 << 20)    /* of pixels that the parent is asked for */
 #define LARGE_FRAME   ((uint64_t) 16 << 20) /* whose pixels may take more time than a frame is given */
@@ -47,13 +47,19 @@ read_source(void *arg, uint64_t offset, size_t length, uint8_t *bytes, struct di
 	return decoder_read(run->decoder, run->job, offset, length, bytes, error);
 }
 
+/* Puts a tag where it belongs among others in ascending order, if it is not there. Returns how many there are then. */
 static int
-compare_tags(const void *a, const void *b)
+insert_tag(uint32_t *tags, int count, uint32_t tag)
 {
-	uint32_t first = *(const uint32_t *) a;
-	uint32_t second = *(const uint32_t *) b;
+	int place = count;
 
-	return (first > second) - (first < second);
+	while (place > 0 && tags[place - 1] > tag)
+		place--;
+	if (place > 0 && tags[place - 1] == tag)
+		return count;
+	memmove(tags + place + 1, tags + place, sizeof(*tags) * (size_t) (count - place));
+	tags[place] = tag;
+	return count + 1;
 }
 
 /* All that pictures need, and what the attributes of the job begin with. */
@@ -63,7 +69,6 @@ select_tags(struct run *run, struct dicom_error *error)
 	const struct decoder_job *job = run->job;
 	int count = image_selection.tag_count;
 	int privates = 0;
-	int i;
 	uint32_t j;
 
 	run->selection = image_selection;
@@ -80,19 +85,15 @@ select_tags(struct run *run, struct dicom_error *error)
 		const struct dicom_path_step *step = &job->attributes[j].steps[0];
 
 		if (step->creator[0] == '\0')
-			run->tags[count++] = step->tag;
+			count = insert_tag(run->tags, count, step->tag);
 		else
 		{
 			run->private_tags[privates] = step->tag;
 			run->creators[privates++] = step->creator;
 		}
 	}
-	qsort(run->tags, (size_t) count, sizeof(uint32_t), compare_tags);
-	run->selection.tag_count = 0;
-	for (i = 0; i < count; i++)
-		if (i == 0 || run->tags[i] != run->tags[i - 1])
-			run->tags[run->selection.tag_count++] = run->tags[i];
 	run->selection.tags = run->tags;
+	run->selection.tag_count = count;
 	run->selection.private_tags = run->private_tags;
 	run->selection.private_creators = run->creators;
 	run->selection.private_count = privates;
