@@ -260,7 +260,7 @@ send_job(struct child *child, const struct child_job *job, struct dicom_error *e
 	if (job->descriptor >= 0)
 		message_put_descriptor(channel, job->descriptor);
 	if (job->output >= 0)
-		message_put_descriptor(channel, job->output);
+		message_lend_descriptor(channel, job->output);
 	return message_end(channel, NULL, 0, error);
 }
 
@@ -302,8 +302,6 @@ child_submit(struct child *child, const struct child_job *job, struct dicom_erro
 	}
 	if (job->descriptor >= 0)
 		close(job->descriptor);
-	if (job->output >= 0)
-		close(job->output);
 	return child->end == CHILD_ALIVE ? DICOM_FAILED : say_end(child, error);
 }
 
