@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+_Static_assert(MESSAGE_MAX_DESCRIPTORS >= 2 * CHILD_QUEUE, "all jobs of a child may wait to be sent");
+
 #define DEFAULT_TIMEOUT_MS 10000
 #define BYTES_PER_MS \
 	4096 /* of decoded samples: what a large frame is allowed on top, a tenth of what decoders do */
@@ -260,7 +262,7 @@ send_job(struct child *child, const struct child_job *job, struct dicom_error *e
 	if (job->descriptor >= 0)
 		message_put_descriptor(channel, job->descriptor);
 	if (job->output >= 0)
-		message_lend_descriptor(channel, job->output);
+		message_put_descriptor(channel, job->output);
 	return message_end(channel, NULL, 0, error);
 }
 
@@ -302,6 +304,8 @@ child_submit(struct child *child, const struct child_job *job, struct dicom_erro
 	}
 	if (job->descriptor >= 0)
 		close(job->descriptor);
+	if (job->output >= 0)
+		close(job->output);
 	return child->end == CHILD_ALIVE ? DICOM_FAILED : say_end(child, error);
 }
 

@@ -58,7 +58,7 @@ struct child_job
 	uint64_t id;   /* the caller's; every event of the job has it */
 	uint64_t size; /* of the object */
 	int descriptor; /* of the object, for the child to read; taken over, whatever comes of it. -1: the child asks for ranges */
-	int output; /* an empty file for the child to write the first JPEG into; stays open until the job is over. -1: pictures come as bytes */
+	int output; /* an empty file for the child to write the first JPEG into; taken over. -1: pictures come as bytes */
 	enum child_format format;
 	struct picture_options picture;
 	const struct child_range *frames; /* ascending, apart; none: all */

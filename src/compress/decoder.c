@@ -20,6 +20,8 @@
 #define HELD_MOST \
 	(CHILD_QUEUE / 2) /* results that wait for each other: as many jobs are still at hand then */
 
+_Static_assert(SANDBOX_DESCRIPTORS >= 3 + 2 * CHILD_QUEUE, "all jobs of a child may be on their way");
+
 static void
 free_job(struct decoder_job *job)
 {

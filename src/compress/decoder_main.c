@@ -4,12 +4,12 @@
  *
  *		dicompress-decoder MEMORY [writes]
  *
- * MEMORY is how many bytes of address space it may have; with `writes`, jobs may have outputs. All decoders are in here, and neither network nor keys.
+ * MEMORY is how many bytes of address space it may have; with `writes`, jobs may have outputs. All decoders are in here, and neither
+ * network nor keys.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -24,21 +24,13 @@ union control
 	char bytes[CMSG_SPACE(sizeof(int) * MESSAGE_MAX_DESCRIPTORS)];
 };
 
-/* Lets go of those to be sent, but for the first `kept`. */
-static void
-drop_going(struct message_channel *channel, int kept)
-{
-	while (channel->going_count > kept)
-		if (!channel->going_is_lent[--channel->going_count])
-			close(channel->going[channel->going_count]);
-}
-
 static void
 close_descriptors(struct message_channel *channel)
 {
 	while (channel->came_count > 0)
 		close(channel->came[--channel->came_count]);
-	drop_going(channel, 0);
+	while (channel->going_count > 0)
+		close(channel->going[--channel->going_count]);
 }
 
 void
@@ -271,37 +263,24 @@ message_put_error(struct message_channel *channel, const struct dicom_error *err
 	message_put_32(channel, error->tag);
 }
 
-static void
-put_going(struct message_channel *channel, int descriptor, bool is_lent)
-{
-	if (channel->going_count < MESSAGE_MAX_DESCRIPTORS)
-	{
-		channel->going_is_lent[channel->going_count] = is_lent;
-		channel->going[channel->going_count++] = descriptor;
-		return;
-	}
-	channel->going_failed = true;
-	if (!is_lent)
-		close(descriptor);
-}
-
 void
 message_put_descriptor(struct message_channel *channel, int descriptor)
 {
-	put_going(channel, descriptor, false);
-}
-
-void
-message_lend_descriptor(struct message_channel *channel, int descriptor)
-{
-	put_going(channel, descriptor, true);
+	if (channel->going_count < MESSAGE_MAX_DESCRIPTORS)
+		channel->going[channel->going_count++] = descriptor;
+	else
+	{
+		channel->going_failed = true;
+		close(descriptor);
+	}
 }
 
 static enum dicom_status
 drop_message(struct message_channel *channel, struct dicom_error *error, enum dicom_error_code code,
 			 const char *reason)
 {
-	drop_going(channel, channel->going_begun);
+	while (channel->going_count > channel->going_begun)
+		close(channel->going[--channel->going_count]);
 	if (!channel->out.failed)
 		channel->out.length = channel->begun;
 	return dicom_fail(error, code, "%s", reason);
@@ -403,7 +382,8 @@ static void
 note_sent(struct message_channel *channel, size_t length)
 {
 	channel->sent += length;
-	drop_going(channel, 0);
+	while (channel->going_count > 0)
+		close(channel->going[--channel->going_count]);
 	if (message_is_sending(channel))
 		return;
 	dicom_buffer_reset(&channel->out);

@@ -76,7 +76,6 @@ struct message_channel
 	size_t sent;       /* of both */
 	int going
 		[MESSAGE_MAX_DESCRIPTORS]; /* they go with the next byte: in time for their message, and in order */
-	bool going_is_lent[MESSAGE_MAX_DESCRIPTORS];
 	int going_count;
 	int going_begun;   /* those of the message that is being written come behind */
 	bool going_failed; /* they are too many */
@@ -116,9 +115,6 @@ extern void message_put_error(struct message_channel *channel, const struct dico
 
 /* A descriptor, which goes with the message, and is closed once it is sent, or cannot be. */
 extern void message_put_descriptor(struct message_channel *channel, int descriptor);
-
-/* The same of one that stays the caller's, who keeps it open until the message is sent or the channel is closed. */
-extern void message_lend_descriptor(struct message_channel *channel, int descriptor);
 
 /*
  * Ends a message. `bulk` bytes come behind it, which message_flush() will send from where they are; only one such message may be waiting

@@ -14,7 +14,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define MAX_DESCRIPTORS 64   /* three of its own, and objects on their way */
 #define MAX_CPU_SECONDS 7200 /* a parent ends a child long before; this is for one that lost its parent */
 
 static enum dicom_status
@@ -53,7 +52,7 @@ set_limits(uint64_t memory, uint64_t file, struct dicom_error *error)
 {
 	if (set_limit(RLIMIT_AS, (rlim_t) memory) && set_limit(RLIMIT_CPU, MAX_CPU_SECONDS) &&
 		set_limit(RLIMIT_CORE, 0) && set_limit(RLIMIT_FSIZE, (rlim_t) file) &&
-		set_limit(RLIMIT_NOFILE, MAX_DESCRIPTORS) && set_limit(RLIMIT_NPROC, 0) &&
+		set_limit(RLIMIT_NOFILE, SANDBOX_DESCRIPTORS) && set_limit(RLIMIT_NPROC, 0) &&
 		set_limit(RLIMIT_MEMLOCK, 0))
 		return DICOM_OK;
 	return fail(error, "setrlimit", errno);

@@ -10,6 +10,8 @@
 
 #include "../dicom/error.h"
 
+#define SANDBOX_DESCRIPTORS 64 /* that may be open: three of its own, and those that jobs come with */
+
 /*
  * Enters it, for good, with so many bytes of address space, and of files that it is sent to write. IO where the kernel does not have what it
  * takes.

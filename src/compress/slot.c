@@ -7,6 +7,7 @@
  */
 #include "run.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,8 +111,9 @@ submit(struct run *run, struct slot *slot, struct item *item, struct dicom_error
 
 	item->size = job.size;
 	job.descriptor = object_take_descriptor(item->object);
+	/* A copy goes out: the draft may be gone before, where a child says that a job has failed which it has not even got. */
 	item->draft = run->has_drafts ? output_draft(run->output) : NULL;
-	job.output = item->draft ? store_draft_descriptor(item->draft) : -1;
+	job.output = item->draft ? fcntl(store_draft_descriptor(item->draft), F_DUPFD_CLOEXEC, 3) : -1;
 	job.picture = run->options->picture;
 	job.frames = item->last_frame > 0 ? ranges : item->frames.ranges;
 	job.frame_count =

@@ -392,6 +392,19 @@ SKIP:
 	is("$code $lines->[0]{compressed}", '0 2', 'an event about buckets');
 }
 
+# --- where a file that has no name is not given one by its descriptor
+
+SKIP:
+{
+	my @traced = ('strace', '-o', "$dir/trace", '-e', 'trace=linkat', '-e', 'inject=linkat:error=ENOENT:when=1', $program, '--output', "$dir/by_path", '--state', 'none', "$in/");
+	my (undef, undef, $status) = run_command(@traced);
+	my $trace = read_text("$dir/trace");
+
+	skip 'nothing can be traced here', 2 unless $trace =~ /linkat\(/;
+	is("$status " . scalar files_in("$dir/by_path"), '0 12', 'it is given one by its path');
+	is(join(' ', map { /"",/ ? 'descriptor' : m{"/proc/self/fd/} ? 'path' : $_ } $trace =~ /linkat\((.*)/g), join(' ', 'descriptor', ('path') x 8), 'at once, from the second on');
+}
+
 # --- real files
 
 SKIP:
