@@ -39,6 +39,15 @@ file_format_etag(const struct stat *status, char etag[FILE_ETAG_LENGTH])
 	*out = '\0';
 }
 
+bool
+file_is_version(const struct stat *status, const char *etag)
+{
+	char now[FILE_ETAG_LENGTH];
+
+	file_format_etag(status, now);
+	return strcmp(now, etag) == 0;
+}
+
 void
 file_describe(const struct stat *status, const char *key, const char *etag, struct store_object *object)
 {

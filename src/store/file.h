@@ -86,6 +86,9 @@ extern enum dicom_status file_fail_changed(struct dicom_error *error, const stru
 
 extern void file_format_etag(const struct stat *status, char etag[FILE_ETAG_LENGTH]);
 
+/* Is it the version of which that is the etag? */
+extern bool file_is_version(const struct stat *status, const char *etag);
+
 /* What a status says; key and etag are the caller's. */
 extern void file_describe(const struct stat *status, const char *key, const char *etag,
 						  struct store_object *object);

@@ -12,6 +12,7 @@ use File::Find qw(find);
 
 our @EXPORT = qw(key_file key_conf write_image stage_files pipeline_state run_pipeline open_failures difference);
 
+my $nursery;
 my $uid = '1.2.826.0.1.3680043.9.7777';
 
 # A file with keys of two epochs, as the server's user may own it.
@@ -56,8 +57,11 @@ sub write_image
 		$elements{$tag} = $value{$tag};
 		delete $elements{$tag} unless $value{$tag};
 	}
-	write_dicom("$file.new", map { element($_, @{ $elements{$_} }) } sort keys %elements);
-	rename "$file.new", $file or die "$file: $!\n";
+	# Whole at once, and written where nobody lists: half of it would be an object, too.
+	$nursery //= work_dir();
+	my $new = "$nursery/image.dcm";
+	write_dicom($new, map { element($_, @{ $elements{$_} }) } sort keys %elements);
+	rename $new, $file or die "$file: $!\n";
 	return $file;
 }
 

@@ -66,7 +66,8 @@ for my $here (@places)
 	my $cluster = $here->{cluster};
 	my $name    = $here->{mode} eq 'on' ? 'by background workers' : 'by connections';
 
-	cmp_ok(cron_runs($here, "status = 'succeeded'"), '>=', 2, "pg_cron runs the pipeline $name");
+	cmp_ok(cron_runs($here, "status = 'succeeded'"), '>=', 2, "pg_cron runs the pipeline $name")
+		or diag($cluster->query('SELECT jobid, status, return_message, start_time, end_time FROM cron.job_run_details; SELECT * FROM cron.job; SELECT pid, backend_type, state, wait_event_type, wait_event, query FROM pg_stat_activity'), $cluster->server_log);
 	is(cron_runs($here, "status = 'failed'"), 0, 'without a failure')
 		or diag($cluster->query('SELECT jobid, status, return_message FROM cron.job_run_details'), $cluster->server_log);
 	$cluster->query("SELECT cron.unschedule('one'), cron.unschedule('two')");

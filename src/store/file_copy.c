@@ -1,0 +1,138 @@
+/*
+ * file_copy.c
+ *	  Objects copied from one directory to another, by the kernel where it does that.
+ *
+ * What is copied is one version: the file must be the same, and the copy as long as it, when the last byte is written.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* copy_file_range() */
+#endif
+
+#include "file_upload.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PIECE ((size_t) 64 * 1024 * 1024) /* between two looks at the host */
+#define BLOCK ((size_t) 256 * 1024)       /* where the kernel does not copy */
+
+static bool
+cannot_copy_in_kernel(int reason)
+{
+	return reason == EXDEV || reason == EINVAL || reason == ENOSYS || reason == EOPNOTSUPP || reason == EPERM;
+}
+
+/* Copies the next bytes of a file through memory; how many, or -1. */
+static ssize_t
+copy_block(int from, int to)
+{
+	char *block = malloc(BLOCK);
+	ssize_t got = -1;
+	ssize_t done = 0;
+
+	if (block)
+		got = read(from, block, BLOCK);
+	while (got > 0 && done < got)
+	{
+		ssize_t written = write(to, block + done, (size_t) (got - done));
+
+		if (written < 0 && errno != EINTR)
+			break;
+		done += written > 0 ? written : 0;
+	}
+	free(block);
+	return got >= 0 && done < got ? -1 : got;
+}
+
+static enum dicom_status
+copy_bytes(struct file_store *file, int from, int to, struct dicom_error *error)
+{
+	bool in_kernel = true;
+
+	for (;;)
+	{
+		ssize_t copied = in_kernel ? copy_file_range(from, NULL, to, NULL, PIECE, 0) : copy_block(from, to);
+
+		if (copied == 0)
+			return DICOM_OK;
+		if (copied < 0 && in_kernel && cannot_copy_in_kernel(errno))
+			in_kernel = false;
+		else if (copied < 0 && errno != EINTR)
+			return file_fail(error, file, NULL, "copy");
+		if (file_check_interrupt(file, error) != DICOM_OK)
+			return DICOM_FAILED;
+	}
+}
+
+/* Opens the object to be copied, and remembers what it is. -1: *error says why. */
+static int
+open_source(struct file_store *file, const char *key, const char *if_match, struct stat *status,
+			struct dicom_error *error)
+{
+	char path[FILE_MAX_PATH];
+	int fd;
+
+	if (!file_key_to_path(key, path))
+		file_fail_missing(error, file, key);
+	else if ((fd = file_open_path(file, path, O_RDONLY | O_NONBLOCK | O_NOCTTY)) < 0)
+		file_fail(error, file, key, "open");
+	else
+	{
+		if (fstat(fd, status) < 0 || !S_ISREG(status->st_mode))
+			file_fail_missing(error, file, key);
+		else if (if_match == NULL || file_is_version(status, if_match))
+			return fd;
+		else
+			file_fail_changed(error, file, key);
+		close(fd);
+	}
+	return -1;
+}
+
+static enum dicom_status
+check_source(struct file_store *file, const char *key, int fd, const struct stat *opened,
+			 struct dicom_error *error)
+{
+	char etag[FILE_ETAG_LENGTH];
+	struct stat status;
+
+	file_format_etag(opened, etag);
+	return fstat(fd, &status) == 0 && file_is_version(&status, etag) ? DICOM_OK
+																	 : file_fail_changed(error, file, key);
+}
+
+enum dicom_status
+file_copy(struct store *source, const char *source_key, const char *if_match, struct store *target,
+		  const char *target_key, const char *storage_class, char *etag, struct dicom_error *error)
+{
+	struct store_put_request request = {.key = target_key, .storage_class = storage_class};
+	struct file_store *file = (struct file_store *) source;
+	struct store_upload *base;
+	enum dicom_status status;
+	struct stat opened;
+	int fd = open_source(file, source_key, if_match, &opened, error);
+
+	if (fd < 0)
+		return DICOM_FAILED;
+	status = file_upload_open(target, &request, &base, error);
+	if (status == DICOM_OK)
+	{
+		struct file_upload *upload = (struct file_upload *) base;
+
+		upload->has_length = true;
+		upload->length = (uint64_t) opened.st_size;
+		status = copy_bytes(file, fd, upload->fd, error);
+		if (status != DICOM_OK)
+			store_name_object(error, source, source_key);
+		else
+			status = check_source(file, source_key, fd, &opened, error);
+		if (status == DICOM_OK)
+			status = file_upload_finish(base, etag, error);
+		file_upload_close(base, true);
+	}
+	close(fd);
+	return status;
+}
