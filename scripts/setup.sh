@@ -68,7 +68,7 @@ default_postgresql()
 
 setup()
 {
-	local packages=(build-essential pkg-config libcurl4-openssl-dev libssl-dev libexpat1-dev libjansson-dev zlib1g-dev
+	local packages=(build-essential pkg-config libcurl4-openssl-dev libssl-dev libexpat1-dev libicu-dev libjansson-dev zlib1g-dev
 		libzstd-dev libsnappy-dev libxxhash-dev libdcmtk-dev libcharls-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev
 		libseccomp-dev python3 python3-pydicom ca-certificates)
 	local missing version

@@ -8,6 +8,7 @@
 #include "pgstat.h"
 #include "storage/condition_variable.h"
 #include "storage/spin.h"
+#include "utils/memutils.h"
 
 #include "../pg/report.h"
 #include "shared_listing.h"
