@@ -24,7 +24,7 @@ extern text *text_of_utf8(const char *bytes, size_t length);
 #define TEXT_ARGUMENT(n) (PG_ARGISNULL(n) ? (struct deid_text){0} : utf8_of_text(PG_GETARG_TEXT_PP(n)))
 
 /* Throws what the rule engine says is wrong. Does not return. */
-extern void report_rule_error(const struct dicom_error *error) pg_attribute_noreturn();
+pg_noreturn extern void report_rule_error(const struct dicom_error *error);
 
 /* The result of a rule; NULL: there is none. Throws. */
 extern text *apply_rule(const struct deid_rule *rule, struct deid_context *context, struct deid_text value);

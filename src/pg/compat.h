@@ -14,6 +14,10 @@
 #include "utils/guc.h"
 #include "utils/resowner.h"
 
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /* Before 16, PGXS does not hide a module's symbols; we do, so the entry points must be marked. */
 #if PG_VERSION_NUM < 160000
 #undef PGDLLEXPORT

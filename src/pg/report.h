@@ -13,7 +13,7 @@
 #define errdetail_not_logged() errdetail_log("The client was told which object.")
 
 /* Throws an error of the lower half; an interrupt becomes whatever CHECK_FOR_INTERRUPTS() makes of it. Does not return. */
-extern void report_error(const struct dicom_error *error) pg_attribute_noreturn();
+pg_noreturn extern void report_error(const struct dicom_error *error);
 
 /* The SQLSTATE that report_error() gives it. */
 extern int report_sqlstate(const struct dicom_error *error);
