@@ -7,8 +7,10 @@
 
 #include "postgres.h"
 
-#include "rule.h"
+#include "../pg/compat.h"
 #include "utils/jsonb.h"
+
+#include "rule.h"
 
 /* What the session has counted so far. */
 extern struct deid_counts deid_counts;

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "../pg/compat.h"
 #include "access/parallel.h"
 #include "commands/explain.h"
 #include "commands/vacuum.h"

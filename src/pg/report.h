@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "../dicom/error.h"
+#include "compat.h"
 
 /* Beside errdetail(), where that names an object: keys may name people, so that the server's log is told less than the client. */
 #define errdetail_not_logged() errdetail_log("The client was told which object.")
