@@ -160,7 +160,8 @@ $nested = 'SELECT sum((SELECT count(*) FROM (SELECT rows FROM bad.images WHERE r
 is($cluster->query(workers(4) . $no_material . $nested), 28, 'rescans: with a LIMIT that ends each early');
 is($cluster->query(workers(4) . $no_material . 'SELECT sum((SELECT count(rows) FROM bad.images WHERE columns + n >= 0)) FROM generate_series(1, 3) n'),
 	150, 'rescans: of a whole query with a parameter');
-is($cluster->query(workers(4) . 'SET force_parallel_mode = on; SET client_min_messages = error; SELECT count(*), count(DISTINCT patient_id) FROM bad.studies'),
+my $forced = $cluster->query('SHOW server_version_num') >= 160000 ? 'debug_parallel_query' : 'force_parallel_mode';
+is($cluster->query(workers(4) . "SET $forced = on; SET client_min_messages = error; SELECT count(*), count(DISTINCT patient_id) FROM bad.studies"),
 	$cluster->query('SET client_min_messages = error; SELECT count(*), count(DISTINCT patient_id) FROM bad.studies'), 'a de-duplicated table in one worker');
 is($cluster->query(workers(4) . "SELECT count(*) FROM local.images a JOIN local.files b ON a.filename = b.key AND a.sop_instance_uid = b.sop_instance_uid"), 2300,
 	'two shared scans in one plan');

@@ -359,6 +359,12 @@ check_reading(struct fake_store *fake, const struct reader_options *more, const 
 	dicom_buffer_free(&seen);
 }
 
+static enum dicom_status
+next_of_listing(void *arg, struct store_object *object, struct dicom_error *error)
+{
+	return store_list_next(arg, object, error);
+}
+
 static void
 check_order(struct fake_store *fake, const struct reader_options *options)
 {
@@ -645,7 +651,7 @@ UNIT_TEST(reader_directory)
 		CHECK(store_put(store, &request, object->bytes.data, object->bytes.length, NULL, &error) == DICOM_OK);
 	}
 	CHECK(store_list_open(store, &wanted, &list, &error) == DICOM_OK);
-	source.next = (enum dicom_status(*)(void *, struct store_object *, struct dicom_error *)) store_list_next;
+	source.next = next_of_listing;
 	source.arg = list;
 	CHECK(reader_open(store, &source, &reading, &reader, &error) == DICOM_OK);
 	for (i = 0; i < 20; i++)
