@@ -16,6 +16,7 @@ DICOM_FRAME is the program that decodes: of frames that only lack their end mark
 import hashlib
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -376,8 +377,9 @@ def read(path):
 # ---- JPEG XL
 
 def netpbm(path, frame, bits):
-    """cjxl takes samples of 9 to 15 bits as if they spanned 16."""
-    if 8 < bits < 16:
+    """cjxl before 0.8 takes samples of 9 to 15 bits as if they spanned 16."""
+    version = subprocess.run(['cjxl', '--version'], stdout=subprocess.PIPE, check=True).stdout
+    if 8 < bits < 16 and re.search(rb'v0\.[0-7]\.', version):
         frame = np.rint(frame * (65535 / (2 ** bits - 1))).astype('u2')
     write(path, b'P%d %d %d %d\n' % (5 if frame.ndim == 2 else 6, frame.shape[1], frame.shape[0], 2 ** bits - 1)
           + frame.astype('>u%d' % frame.dtype.itemsize).tobytes())

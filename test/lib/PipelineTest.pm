@@ -8,7 +8,9 @@ use DicomFile;
 use DicomTest;
 use Digest::SHA qw(sha256_hex);
 use Exporter 'import';
+use File::Basename qw(dirname);
 use File::Find qw(find);
+use File::Path qw(make_path);
 
 our @EXPORT = qw(key_file key_conf write_image stage_files pipeline_state run_pipeline open_failures difference);
 
@@ -61,6 +63,7 @@ sub write_image
 	$nursery //= work_dir();
 	my $new = "$nursery/image.dcm";
 	write_dicom($new, map { element($_, @{ $elements{$_} }) } sort keys %elements);
+	make_path(dirname($file));
 	rename $new, $file or die "$file: $!\n";
 	return $file;
 }
