@@ -325,6 +325,7 @@ perl_test()
 	as_user env PERL5LIB="$top/test/lib" perl "$@"
 }
 
+export WERROR=-Werror
 export DICOM_TEST_TOP=$top DICOM_TEST_WORK=$work
 export DICOM_TEST_CORPUS=
 if as_user test -r "$top/../shared/corpus/TRUTH.jsonl"; then

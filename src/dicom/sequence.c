@@ -156,7 +156,7 @@ holds_items(struct dicom_reading *reading, const struct header *header, uint8_t 
 {
 	uint64_t end = header->value + header->length;
 	uint8_t order;
-	uint64_t position;
+	uint64_t position = 0;
 	enum dicom_status status = peek_item(reading, header, syntax, holds);
 
 	order = *syntax & SYNTAX_BIG_ENDIAN;

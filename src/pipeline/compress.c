@@ -388,7 +388,7 @@ start_program(struct compression *compression, const char **arguments, const Str
 }
 
 static void
-listen(struct compression *compression, struct process *process)
+take_lines(struct compression *compression, struct process *process)
 {
 	MemoryContext old = MemoryContextSwitchTo(compression->line_context);
 	char *line;
@@ -419,7 +419,7 @@ compress(struct compression *compression, Jsonb *options)
 		compression->reader =
 			server_open_store(compression->target_server, GetUserId(), CurrentMemoryContext);
 	process = start_program(compression, arguments, &input);
-	listen(compression, process);
+	take_lines(compression, process);
 	settle(compression, process);
 }
 

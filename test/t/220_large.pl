@@ -53,7 +53,7 @@ is($cluster->query('SELECT opened, written FROM dicom.sync_state'), '1|1', 'and 
 is($cluster->query("SELECT count(*), count(DISTINCT key) FROM dicom.object"), "$count|$count", 'nothing is doubled');
 
 my $plan = $cluster->query("EXPLAIN (ANALYZE, TIMING off, SUMMARY off) SELECT * FROM fresh.images WHERE study_date = '2000-02-15'");
-like($plan, qr/rows=$per_day .*Catalog Index: object_day.*Catalog Rows Read: $per_day\b.*Objects Listed: 0\b.*Objects Opened: 0\b/s, 'the query of a day reads its rows only');
+like($plan, qr/rows=$per_day(?:\.00)? .*Catalog Index: object_day.*Catalog Rows Read: $per_day\b.*Objects Listed: 0\b.*Objects Opened: 0\b/s, 'the query of a day reads its rows only');
 unlike($plan, qr/Objects Pruned/, 'and passes over none');
 
 # The tables of each schema go through other code: files alone, a listing beside the catalog, the catalog alone.
