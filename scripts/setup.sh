@@ -97,9 +97,10 @@ setup()
 		can_be_root "${missing[@]}" && refresh_package_list && install_packages "${missing[@]}" || return 1
 	fi
 	if [ "$1" != demo ]; then
-		# pgTAP and pg_cron are packaged per version of the server, known only now.
-		version=$(${PG_CONFIG:-pg_config} --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
-		mapfile -t missing < <(missing_packages "postgresql-$version-pgtap" "postgresql-$version-cron")
+		# pgTAP and pg_cron are packaged per version of the packaged server, known only now.
+		version=$(${PG_CONFIG:-pg_config} --bindir | sed -n 's|^/usr/lib/postgresql/\([0-9]*\)/bin$|\1|p')
+		missing=()
+		[ -z "$version" ] || mapfile -t missing < <(missing_packages "postgresql-$version-pgtap" "postgresql-$version-cron")
 		if [ ${#missing[@]} -gt 0 ]; then
 			can_be_root "${missing[@]}" && refresh_package_list && install_packages "${missing[@]}" || return 1
 		fi
