@@ -154,6 +154,13 @@ method_name(enum http_method method)
 	return names[method];
 }
 
+/* What must be signed where it is sent. The others a proxy may change. */
+static bool
+is_signed(const char *header)
+{
+	return strncmp(header, "x-amz-", 6) == 0 || strcmp(header, "Content-Type") == 0;
+}
+
 static enum dicom_status
 sign(struct s3_request *request, struct dicom_error *error)
 {
@@ -174,7 +181,7 @@ sign(struct s3_request *request, struct dicom_error *error)
 
 	for (i = 0; i < request->header_count; i++)
 	{
-		if (strncmp(request->headers[i].name, "x-amz-", 6) != 0)
+		if (!is_signed(request->headers[i].name))
 			continue;
 		headers[signed_request.header_count].name = request->headers[i].name;
 		headers[signed_request.header_count++].value = request->headers[i].value;

@@ -78,7 +78,7 @@ sub request
 	my $date = strftime('%Y%m%dT%H%M%SZ', gmtime);
 	my $day = substr $date, 0, 8;
 	my ($host) = $self->{endpoint} =~ m{//(.*)};
-	my %headers = ('x-amz-date' => $date, 'x-amz-content-sha256' => sha256_hex($body), %{ $rest{headers} // {} });
+	my %headers = ('content-type' => $rest{type} // 'application/octet-stream', 'x-amz-date' => $date, 'x-amz-content-sha256' => sha256_hex($body), %{ $rest{headers} // {} });
 	my %signed = (%headers, host => $host);
 	my $names = join ';', sort keys %signed;
 	my $canonical = join "\n", $method, encode($path, '/'), $query, (map { "$_:$signed{$_}" } sort keys %signed), '',
@@ -89,7 +89,6 @@ sub request
 	$signing = hmac_sha256($_, $signing) for $day, $self->{region}, $service, 'aws4_request';
 	$headers{authorization} = "AWS4-HMAC-SHA256 Credential=$key/$scope, SignedHeaders=$names, Signature="
 		. hmac_sha256_hex(join("\n", 'AWS4-HMAC-SHA256', $date, $scope, sha256_hex($canonical)), $signing);
-	$headers{'content-type'} = $rest{type} if $rest{type};
 
 	my $url = $self->{endpoint} . encode($path, '/') . ($query ne '' ? "?$query" : '');
 	my $answer = HTTP::Tiny->new(proxy => undef, http_proxy => undef, https_proxy => undef)

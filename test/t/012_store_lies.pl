@@ -16,6 +16,20 @@ $SIG{PIPE} = 'IGNORE';
 my $silence = "\0silence\0";
 my $pause = "\0pause\0";
 
+# What every request says that has to be signed where it is said (newer servers look), and is not.
+my $judgements = File::Temp::tempdir(CLEANUP => 1) . '/unsigned';
+sub judge_signature
+{
+	my ($request) = @_;
+	my ($head) = $request =~ /^(.*?\r\n)\r\n/s;
+	my %signed = map { $_ => 1 } split /;/, $head =~ /^Authorization: .*SignedHeaders=([^,]*)/m ? $1 : '';
+
+	open my $file, '>>', $judgements or die;
+	syswrite $file, join '', "$1 $2\n", map { $signed{$_} ? "signed $_\n" : "unsigned $_\n" } grep { /^(?:host|content-type|x-amz-.*)$/ } map { lc } $head =~ /^([\w-]+):/mg
+		if $head =~ /^(\w+) (\S+) HTTP/;
+	return;
+}
+
 sub serve_one
 {
 	my ($client, $answer) = @_;
@@ -26,6 +40,7 @@ sub serve_one
 		my $want = $1 + index($request, "\r\n\r\n") + 4;
 		while (length $request < $want) { sysread $client, $request, 65536, length $request or return }
 	}
+	judge_signature($request);
 	for my $piece (split /(\Q$silence\E|\Q$pause\E)/, $answer)
 	{
 		if ($piece eq $silence) { sleep 20; return }
@@ -253,5 +268,9 @@ for my $case ([ 'silence', $silence ], [ 'patience', error_answer(503, 'SlowDown
 	like($err, qr/^INTERRUPTED \|/m, "interrupted in $case->[0]");
 	cmp_ok($seconds, '<', 1.2, 'at once');
 }
+
+my $judged = do { local $/; open my $file, '<', $judgements or die; <$file> };
+is(join(' ', $judged =~ /^unsigned (.*)$/mg), '', 'no request says what it must sign without signing it');
+like($judged, qr/^PUT .*\n(?:signed .*\n)*signed content-type\n/m, 'the type of an object is signed');
 
 done_testing();
