@@ -158,7 +158,7 @@ method_name(enum http_method method)
 static bool
 is_signed(const char *header)
 {
-	return strncmp(header, "x-amz-", 6) == 0 || strcmp(header, "Content-Type") == 0;
+	return strncmp(header, "x-amz-", 6) == 0 || strcasecmp(header, "Content-Type") == 0;
 }
 
 static enum dicom_status

@@ -269,8 +269,14 @@ for my $case ([ 'silence', $silence ], [ 'patience', error_answer(503, 'SlowDown
 	cmp_ok($seconds, '<', 1.2, 'at once');
 }
 
+my (undef, undef, $refused) = against([ answer(200, '', 'Content-Length: 20000000', 'Content-Type: application/dicom', 'ETag: "x"'), error_answer(403, 'AccessDenied') ],
+	['max_retries=0'], 'copy', 'k', 'parts', 6_000_000);
+like($refused, qr/^ACCESS_DENIED/m, 'a copy in parts, refused');
 my $judged = do { local $/; open my $file, '<', $judgements or die; <$file> };
 is(join(' ', $judged =~ /^unsigned (.*)$/mg), '', 'no request says what it must sign without signing it');
-like($judged, qr/^PUT .*\n(?:signed .*\n)*signed content-type\n/m, 'the type of an object is signed');
+for my $request (qr/PUT .*/, qr/POST .*uploads=?/)
+{
+	like($judged, qr/^$request\n(?:signed .*\n)*signed content-type\n/m, "the type of an object is signed: $request");
+}
 
 done_testing();
