@@ -76,7 +76,7 @@ setup()
 	if [ "$1" != demo ]; then
 		packages+=(clang libclang-rt-dev llvm clang-format clang-tidy cppcheck perl dcmtk curl openssl
 			radosgw ceph-mon ceph-osd swift-proxy swift-account swift-container swift-object
-			git procps python3-numpy nodejs libopenjp2-tools libjxl-tools)
+			git procps strace python3-numpy nodejs libopenjp2-tools libjxl-tools)
 	fi
 	[ "$1" != bench ] || packages+=(python3-opencv python3-boto3 orthanc)
 

@@ -25,43 +25,45 @@ cannot_copy_in_kernel(int reason)
 	return reason == EXDEV || reason == EINVAL || reason == ENOSYS || reason == EOPNOTSUPP || reason == EPERM;
 }
 
-/* Copies the next bytes of a file through memory; how many, or -1. */
-static ssize_t
-copy_block(int from, int to)
+/* Copies what is left of the file `from`. */
+static enum dicom_status
+copy_through_memory(struct file_store *file, const char *key, int from, struct file_upload *upload,
+					struct dicom_error *error)
 {
 	char *block = malloc(BLOCK);
-	ssize_t got = -1;
-	ssize_t done = 0;
+	enum dicom_status status = block ? DICOM_OK : dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 
-	if (block)
-		got = read(from, block, BLOCK);
-	while (got > 0 && done < got)
+	while (status == DICOM_OK)
 	{
-		ssize_t written = write(to, block + done, (size_t) (got - done));
+		ssize_t got = read(from, block, BLOCK);
 
-		if (written < 0 && errno != EINTR)
+		if (got == 0)
 			break;
-		done += written > 0 ? written : 0;
+		if (got > 0)
+			status = file_upload_write(&upload->upload, block, (size_t) got, error);
+		else if (errno != EINTR)
+			status = file_fail(error, file, key, "copy");
+		if (status == DICOM_OK)
+			status = file_check_interrupt(file, error);
 	}
 	free(block);
-	return got >= 0 && done < got ? -1 : got;
+	return status;
 }
 
 static enum dicom_status
-copy_bytes(struct file_store *file, int from, int to, struct dicom_error *error)
+copy_bytes(struct file_store *file, const char *key, int from, struct file_upload *upload,
+		   struct dicom_error *error)
 {
-	bool in_kernel = true;
-
 	for (;;)
 	{
-		ssize_t copied = in_kernel ? copy_file_range(from, NULL, to, NULL, PIECE, 0) : copy_block(from, to);
+		ssize_t copied = copy_file_range(from, NULL, upload->fd, NULL, PIECE, 0);
 
 		if (copied == 0)
 			return DICOM_OK;
-		if (copied < 0 && in_kernel && cannot_copy_in_kernel(errno))
-			in_kernel = false;
-		else if (copied < 0 && errno != EINTR)
-			return file_fail(error, file, NULL, "copy");
+		if (copied < 0 && cannot_copy_in_kernel(errno))
+			return copy_through_memory(file, key, from, upload, error);
+		if (copied < 0 && errno != EINTR)
+			return file_fail(error, file, key, "copy");
 		if (file_check_interrupt(file, error) != DICOM_OK)
 			return DICOM_FAILED;
 	}
@@ -124,10 +126,8 @@ file_copy(struct store *source, const char *source_key, const char *if_match, st
 
 		upload->has_length = true;
 		upload->length = (uint64_t) opened.st_size;
-		status = copy_bytes(file, fd, upload->fd, error);
-		if (status != DICOM_OK)
-			store_name_object(error, source, source_key);
-		else
+		status = copy_bytes(file, source_key, fd, upload, error);
+		if (status == DICOM_OK)
 			status = check_source(file, source_key, fd, &opened, error);
 		if (status == DICOM_OK)
 			status = file_upload_finish(base, etag, error);
