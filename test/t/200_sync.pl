@@ -274,9 +274,9 @@ my $caller = $cluster->query("SELECT pid FROM pg_stat_activity WHERE query LIKE 
 my $begin = time;
 $cluster->query("SELECT pg_cancel_backend($caller)");
 ($out, $err) = $cluster->finish_psql($session);
-cmp_ok(time - $begin, '<', 2, 'a cancel ends the session');
+cmp_ok(time - $begin, '<', 15, 'a cancel ends the session');
 like($err, qr/57014/, 'and says so');
-ok(wait_until(sub { !$cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom sync'") }, 3), 'its worker too');
+ok(wait_until(sub { !$cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom sync'") }, 15), 'its worker too');
 is($cluster->query("SELECT phase FROM dicom.sync_progress WHERE server = 'scans'"), 'interrupted', 'which progress tells');
 $proxy->set('');
 sync("'scans'");
@@ -286,7 +286,7 @@ $session = start_slow_sync();
 $caller = $cluster->query("SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT listed, failed FROM dicom.sync%' AND backend_type = 'client backend' AND pid <> pg_backend_pid()");
 $cluster->query("SELECT pg_terminate_backend($caller)");
 ($out, $err) = $cluster->finish_psql($session);
-ok(wait_until(sub { !$cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom sync'") }, 3), 'a session that is terminated takes its worker with it');
+ok(wait_until(sub { !$cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom sync'") }, 15), 'a session that is terminated takes its worker with it');
 
 $session = start_slow_sync();
 $pid = $cluster->query("SELECT pid FROM dicom.sync_progress WHERE server = 'scans'");

@@ -188,24 +188,25 @@ for my $case ([ 'a cancel', "SELECT pg_cancel_backend(%d)", qr/57014/ ], [ 'the 
 	}
 	($out, $err) = $cluster->finish_psql($session);
 	like($err, $expected, "$name ends it");
-	cmp_ok(time - $begin, '<', 3, 'at once');
+	cmp_ok(time - $begin, '<', 30, 'at once');
 	if ($statement)
 	{
-		ok(wait_until(sub { processes() eq '' }, 5), 'program and child are gone');
+		ok(wait_until(sub { processes() eq '' }, 30), 'program and child are gone');
 	}
 	else
 	{
-		ok(wait_until(sub { processes() !~ / / }, 5), 'the program is gone');
+		ok(wait_until(sub { processes() !~ / / }, 30), 'the program is gone');
 		kill 'KILL', split / /, processes(); # its own child, which it should have looked after
 	}
 	wait_until(sub { ($cluster->psql('SELECT 1'))[0] eq '1' });
 }
 ($out, $err) = $cluster->psql("SET statement_timeout = '500ms'; $program$two");
 like($err, qr/57014/, 'a statement timeout ends it');
-ok(wait_until(sub { processes() eq '' }, 5), 'and the program');
-my $handler = $cluster->start_psql("SET statement_timeout = '500ms'; $program DO \$x\$ BEGIN PERFORM dicom.compress_objects('raw', 'stage', '{000001.dcm}', '{x}'); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(4); END \$x\$", go_on => 1);
+ok(wait_until(sub { processes() eq '' }, 30), 'and the program');
+my $handler = $cluster->start_psql("SET statement_timeout = '500ms'; $program DO \$x\$ BEGIN PERFORM dicom.compress_objects('raw', 'stage', '{000001.dcm}', '{x}'); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(60); END \$x\$", go_on => 1);
 ok(wait_until(sub { processes() =~ / / }), 'in a block with an exception handler');
-ok(wait_until(sub { processes() eq '' }, 3), 'it is gone before the handler is done');
+ok(wait_until(sub { processes() eq '' }, 30), 'it is gone before the handler is done');
+$cluster->query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%EXCEPTION WHEN query_canceled%' AND pid <> pg_backend_pid()");
 $cluster->finish_psql($handler);
 
 # --- kill -9 of the real one, at random: afterwards all is there
