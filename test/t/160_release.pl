@@ -43,10 +43,10 @@ sub script
 		"SET statement_timeout = '5ms';\nSELECT count(*) FROM $server.images a, $server.images b, generate_series(1, 100000);\nRESET statement_timeout;\n" x 3;
 }
 
-# Where memory stands: descriptors, kB resident, bytes of memory contexts.
+# Where memory stands: descriptors, kB resident that are no file's (those the kernel takes back when it likes), bytes of memory contexts.
 my $state = <<'END';
 SELECT 'state', (SELECT count(*) FROM pg_ls_dir('/proc/self/fd')),
-	split_part(pg_read_file('/proc/self/statm'), ' ', 2)::int * 4,
+	(regexp_match(pg_read_file('/proc/self/status'), 'RssAnon:\s+(\d+)'))[1]::int,
 	(SELECT sum(total_bytes) FROM pg_backend_memory_contexts);
 END
 
