@@ -201,11 +201,8 @@ our_sources()
 # check_with COMMAND VERSION NAME FUNCTION: a tool's judgement, of the version that the sources were written with; another one judges otherwise.
 check_with()
 {
-	local found
-
-	found=$("$1" --version 2>/dev/null)
-	case $found in
-		*[\ v]"$2"*) check "$3" "$4" ;;
+	case $("$1" --version 2>/dev/null) in
+		*" $2" | *" $2".*) check "$3" "$4" ;;
 		*) skip "$3" "no $1 $2" ;;
 	esac
 }

@@ -24,13 +24,20 @@ union control
 	char bytes[CMSG_SPACE(sizeof(int) * MESSAGE_MAX_DESCRIPTORS)];
 };
 
+/* Lets go of those to be sent, but for the first `kept`. */
+static void
+drop_going(struct message_channel *channel, int kept)
+{
+	while (channel->going_count > kept)
+		close(channel->going[--channel->going_count]);
+}
+
 static void
 close_descriptors(struct message_channel *channel)
 {
 	while (channel->came_count > 0)
 		close(channel->came[--channel->came_count]);
-	while (channel->going_count > 0)
-		close(channel->going[--channel->going_count]);
+	drop_going(channel, 0);
 }
 
 void
@@ -279,8 +286,7 @@ static enum dicom_status
 drop_message(struct message_channel *channel, struct dicom_error *error, enum dicom_error_code code,
 			 const char *reason)
 {
-	while (channel->going_count > channel->going_begun)
-		close(channel->going[--channel->going_count]);
+	drop_going(channel, channel->going_begun);
 	if (!channel->out.failed)
 		channel->out.length = channel->begun;
 	return dicom_fail(error, code, "%s", reason);
@@ -382,8 +388,7 @@ static void
 note_sent(struct message_channel *channel, size_t length)
 {
 	channel->sent += length;
-	while (channel->going_count > 0)
-		close(channel->going[--channel->going_count]);
+	drop_going(channel, 0);
 	if (message_is_sending(channel))
 		return;
 	dicom_buffer_reset(&channel->out);

@@ -25,22 +25,25 @@ cannot_copy_in_kernel(int reason)
 	return reason == EXDEV || reason == EINVAL || reason == ENOSYS || reason == EOPNOTSUPP || reason == EPERM;
 }
 
-/* Copies what is left of the file `from`. */
+/* Copies the next `left` bytes of the file `from`, or as many as it has. */
 static enum dicom_status
 copy_through_memory(struct file_store *file, const char *key, int from, struct file_upload *upload,
-					struct dicom_error *error)
+					uint64_t left, struct dicom_error *error)
 {
 	char *block = malloc(BLOCK);
 	enum dicom_status status = block ? DICOM_OK : dicom_fail(error, DICOM_ERROR_MEMORY, "out of memory");
 
-	while (status == DICOM_OK)
+	while (status == DICOM_OK && left > 0)
 	{
-		ssize_t got = read(from, block, BLOCK);
+		ssize_t got = read(from, block, left < BLOCK ? (size_t) left : BLOCK);
 
 		if (got == 0)
 			break;
 		if (got > 0)
+		{
 			status = file_upload_write(&upload->upload, block, (size_t) got, error);
+			left -= (uint64_t) got;
+		}
 		else if (errno != EINTR)
 			status = file_fail(error, file, key, "copy");
 		if (status == DICOM_OK)
@@ -50,23 +53,30 @@ copy_through_memory(struct file_store *file, const char *key, int from, struct f
 	return status;
 }
 
+/* No more than the length that it had: somebody may go on writing. */
 static enum dicom_status
 copy_bytes(struct file_store *file, const char *key, int from, struct file_upload *upload,
 		   struct dicom_error *error)
 {
-	for (;;)
+	uint64_t left = upload->length;
+
+	while (left > 0)
 	{
-		ssize_t copied = copy_file_range(from, NULL, upload->fd, NULL, PIECE, 0);
+		ssize_t copied =
+			copy_file_range(from, NULL, upload->fd, NULL, left < PIECE ? (size_t) left : PIECE, 0);
 
 		if (copied == 0)
-			return DICOM_OK;
+			break;
 		if (copied < 0 && cannot_copy_in_kernel(errno))
-			return copy_through_memory(file, key, from, upload, error);
+			return copy_through_memory(file, key, from, upload, left, error);
 		if (copied < 0 && errno != EINTR)
 			return file_fail(error, file, key, "copy");
+		if (copied > 0)
+			left -= (uint64_t) copied;
 		if (file_check_interrupt(file, error) != DICOM_OK)
 			return DICOM_FAILED;
 	}
+	return DICOM_OK;
 }
 
 /* Opens the object to be copied, and remembers what it is. -1: *error says why. */

@@ -119,7 +119,6 @@ file_upload_take_request(struct file_upload *upload, const struct store_put_requ
 	return DICOM_OK;
 }
 
-/* Opens the directory that the object goes into. */
 enum dicom_status
 file_upload_find_place(struct file_upload *upload, struct dicom_error *error)
 {

@@ -13,6 +13,7 @@ Writes DIRECTORY/NAME.dcm, and DIRECTORY/variants.jsonl with a line for each:
 
 DICOM_FRAME is the program that decodes: of frames that only lack their end marker, it must make what it makes of whole ones.
 """
+import functools
 import hashlib
 import json
 import os
@@ -376,10 +377,15 @@ def read(path):
 
 # ---- JPEG XL
 
-def netpbm(path, frame, bits):
-    """cjxl before 0.8 takes samples of 9 to 15 bits as if they spanned 16."""
+@functools.lru_cache
+def cjxl_is_old():
+    """Before 0.8 it takes samples of 9 to 15 bits as if they spanned 16."""
     version = subprocess.run(['cjxl', '--version'], stdout=subprocess.PIPE, check=True).stdout
-    if 8 < bits < 16 and re.search(rb'v0\.[0-7]\.', version):
+    return re.search(rb'v0\.[0-7]\.', version) is not None
+
+
+def netpbm(path, frame, bits):
+    if 8 < bits < 16 and cjxl_is_old():
         frame = np.rint(frame * (65535 / (2 ** bits - 1))).astype('u2')
     write(path, b'P%d %d %d %d\n' % (5 if frame.ndim == 2 else 6, frame.shape[1], frame.shape[0], 2 ** bits - 1)
           + frame.astype('>u%d' % frame.dtype.itemsize).tobytes())

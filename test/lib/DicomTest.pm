@@ -126,7 +126,7 @@ sub wait_until
 	my ($condition, $seconds) = @_;
 	my $result;
 
-	for (1 .. ($seconds || 90) * 50)
+	for (1 .. ($seconds || 30) * 50)
 	{
 		$result = $condition->() and return $result;
 		sleep 0.02;

@@ -1,7 +1,6 @@
 # A directory as a store, where the kernel or the disk does less than usual: a copy is whole, or there is none.
 use strict;
 use warnings;
-use Digest::MD5 qw(md5_hex);
 use DicomTest;
 use Test::More;
 
@@ -18,7 +17,7 @@ sub copy
 	my @injected = map { ('-e', "inject=$_") } @_;
 	my @command  = ($tool, '-o', "location=file://$dir/from/", '-o', "target=file://$dir/to/", 'copy', 'object', 'copied');
 
-	unlink glob "$dir/to/{,.}*" or 0;
+	unlink grep { -f } glob "$dir/to/{,.}*";
 	my ($out, $err, $status) = run_command('strace', '-o', "$dir/trace", '-e', 'trace=copy_file_range,read,write,pwrite64', @injected, @command);
 	my @there = map { substr $_, length "$dir/to/" } grep { -f } glob "$dir/to/{,.}*";
 	return { status => $status, said => $out . $err, there => "@there", right => -e "$dir/to/copied" && read_text("$dir/to/copied") eq $data, trace => read_text("$dir/trace") };
@@ -52,5 +51,13 @@ for my $case ([ 'a copy that is too short', qr/^CHANGED \|.*object/, 'copy_file_
 	like($copied->{said}, $pattern, "$name: it says why");
 	is($copied->{there}, '', "$name: nothing is left");
 }
+
+# Somebody goes on writing the object, as soon as the copy has been begun.
+my $writer = spawn_command("$dir/out", "$dir/err", 'sh', '-c', "until ls $dir/to/.dicom_fdw-*; do sleep 0.01; done; printf more >>$dir/from/object");
+$copied = copy('copy_file_range:delay_enter=3000000:when=1');
+waitpid $writer, 0;
+like($copied->{said}, qr/^CHANGED \|.*object/, 'an object that grows meanwhile is another one');
+is($copied->{there}, '', 'nothing is left');
+is(join(' ', $copied->{trace} =~ /^copy_file_range\(.* = (\d+)/mg), length $data, 'and no more of it was copied than it had');
 
 done_testing();

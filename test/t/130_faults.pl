@@ -15,7 +15,7 @@ put_directory($s3, 'faults', $dir);
 my $proxy   = fault_proxy($s3);
 my $cluster = cluster();
 $cluster->make_server('scans', $proxy->server, 's3://faults/', request_timeout => '500ms', max_retries => 5);
-$cluster->make_server('patient', $proxy->server, 's3://faults/', request_timeout => '60s', max_retries => 5);
+$cluster->make_server('patient', $proxy->server, 's3://faults/', request_timeout => '60s', max_retries => 100);
 my $rows = 'count(*), count(DISTINCT sop_instance_uid), md5(string_agg(filename || sop_instance_uid || rows, \',\' ORDER BY filename))';
 my $right = $cluster->query("SELECT $rows FROM scans.images");
 like($right, qr/^40\|40\|/, 'without faults there are 40 images');
@@ -159,7 +159,7 @@ for my $case (
 		(my $seconds, $err, $after) = timed("SET statement_timeout = '1s';", 'SELECT count(*) FROM patient.images');
 		return $seconds;
 	});
-	like($err, qr/57014|(slow|thrott)/i, "$name: it is the timeout that ended it");
+	like($err, qr/57014/, "$name: it is the timeout that ended it");
 	is($after, 40, "$name: the session works on");
 }
 

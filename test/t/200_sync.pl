@@ -269,24 +269,24 @@ is(($cluster->finish_psql($session))[0], '1501|0', 'the first one ends well');
 is(($cluster->finish_psql($waiting))[0], '1501|0', 'and then one that was told to wait');
 is($cluster->query("SELECT phase FROM dicom.sync_progress WHERE server = 'scans'"), 'done', 'it is done');
 
-$session = start_slow_sync();
+$session = start_slow_sync('', 1000);
 my $caller = $cluster->query("SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT listed, failed FROM dicom.sync%' AND backend_type = 'client backend' AND pid <> pg_backend_pid()");
 my $begin = time;
 $cluster->query("SELECT pg_cancel_backend($caller)");
 ($out, $err) = $cluster->finish_psql($session);
-cmp_ok(time - $begin, '<', 15, 'a cancel ends the session');
+cmp_ok(time - $begin, '<', 10, 'a cancel ends the session');
 like($err, qr/57014/, 'and says so');
-ok(wait_until(sub { !$cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom sync'") }, 15), 'its worker too');
+ok(wait_until(sub { !$cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom sync'") }, 10), 'its worker too');
 is($cluster->query("SELECT phase FROM dicom.sync_progress WHERE server = 'scans'"), 'interrupted', 'which progress tells');
 $proxy->set('');
 sync("'scans'");
 equals('scans', 'the next sync goes on');
 
-$session = start_slow_sync();
+$session = start_slow_sync('', 1000);
 $caller = $cluster->query("SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT listed, failed FROM dicom.sync%' AND backend_type = 'client backend' AND pid <> pg_backend_pid()");
 $cluster->query("SELECT pg_terminate_backend($caller)");
 ($out, $err) = $cluster->finish_psql($session);
-ok(wait_until(sub { !$cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom sync'") }, 15), 'a session that is terminated takes its worker with it');
+ok(wait_until(sub { !$cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom sync'") }, 10), 'a session that is terminated takes its worker with it');
 
 $session = start_slow_sync();
 $pid = $cluster->query("SELECT pid FROM dicom.sync_progress WHERE server = 'scans'");

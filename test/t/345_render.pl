@@ -97,7 +97,7 @@ for my $what (qw(cancel kill))
 	my ($out, $err) = $cluster->finish_psql($session);
 	like($err, $what eq 'cancel' ? qr/ERROR:  57014/ : qr/ERROR:  \w+: .*SIGKILL/, "$what: an error");
 	is($out, 'still here|1', 'and the session goes on');
-	ok(wait_until(sub { children() == $before }, 60), 'no decoder is left');
+	ok(wait_until(sub { children() == $before }, 10), 'no decoder is left');
 }
 
 # --- S3

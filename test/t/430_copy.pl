@@ -273,6 +273,7 @@ is(copy('provider', 'own'), '|303|203|100|0', 'it goes on from there');
 # --- Cancel
 
 forget('disk');
+$cluster->query("ALTER SERVER provider OPTIONS (SET request_timeout '60s')");
 $proxy->set('silent /000150.dcm');
 my $session = $cluster->start_psql("SET application_name = 'cancel me'; SELECT dicom.copy_batch('provider', 'disk')", go_on => 1);
 my $pid = wait_until(sub { $cluster->query("SELECT pid FROM pg_stat_activity WHERE application_name = 'cancel me' AND query LIKE '%copy_batch%' AND state = 'active'") });
@@ -282,6 +283,7 @@ $cluster->query("SELECT pg_cancel_backend($pid)");
 ($out, $err) = $cluster->finish_psql($session);
 like($err, qr/57014/, 'a copy can be cancelled');
 cmp_ok(time - $begin, '<', 15, 'soon');
+$cluster->query("ALTER SERVER provider OPTIONS (SET request_timeout '1s')");
 $proxy->set('');
 is(`find $disk -name '.*' -type f | wc -l` + 0, 0, 'which leaves no half-written file');
 

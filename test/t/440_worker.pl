@@ -191,7 +191,7 @@ is($most, 2, 'two at a time, as dicom_fdw.max_runs says');
 $cluster->query("ALTER SYSTEM SET dicom_fdw.max_runs = 3; SELECT pg_reload_conf()");
 sleep 1.2;
 job('one', "more$_", 'alice', 'SELECT pg_sleep(3)') for 1 .. 4;
-ok(wait_until(sub { 3 == $cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom_fdw run'") }, 60), 'or three, from now on');
+ok(wait_until(sub { 3 == $cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom_fdw run'") }, 10), 'or three, from now on');
 wait_until(sub { 4 == $cluster->query("SELECT count(*) FROM note WHERE name LIKE 'more%' AND ended IS NOT NULL", db => 'one') });
 job('one', 'once', 'alice', 'SELECT pg_sleep(4)');
 running('one', 'once');
@@ -285,7 +285,7 @@ unlike($cluster->server_log, qr/terminated by signal (?!9\b)|PANIC|TRAP/, 'no pr
 
 my $small = cluster(conf => "shared_preload_libraries = 'dicom_fdw'\ndicom_fdw.databases = 'postgres'\ndicom_fdw.worker_naptime = 1\nmax_worker_processes = 2\n");
 # The launcher and that of logical replication share what there is.
-ok(wait_until(sub { $small->server_log =~ /no background worker is free to look after pipelines\n.*HINT:.*max_worker_processes/ }, 60),
+ok(wait_until(sub { $small->server_log =~ /no background worker is free to look after pipelines\n.*HINT:.*max_worker_processes/ }, 15),
 	'where no process can be had, the log says what to do');
 
 done_testing();

@@ -186,7 +186,7 @@ my $while = $cluster->query("INSERT INTO dicom.notification_target (pipeline, ki
 $server->forget;
 $cluster->query("SELECT dicom.notify('clinic', 'start', NULL)");
 ok(await(1), 'nor other targets');
-ok(wait_until(sub { $cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom_fdw notifications'") == 0 }, 60), 'and that gives up in time');
+ok(wait_until(sub { $cluster->query("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'dicom_fdw notifications'") == 0 }, 20), 'and that gives up in time');
 like($cluster->query("SELECT error FROM dicom.notifications WHERE state = 'waiting' AND event = 'failure'"), qr/silent|within/, 'with the reason');
 $cluster->query("UPDATE dicom.notification SET next_attempt = now() WHERE sent_at IS NULL");
 my $session = $cluster->start_psql("SET application_name = 'cancel me'; SELECT * FROM dicom.send_notifications()");

@@ -33,7 +33,7 @@ sub killed_export
 SET application_name = 'exporter';
 SELECT dicom.export_parquet('SELECT * FROM t', '$server', '$key', '{"overwrite": true, "row_group_rows": 50000, "compression": "none"}');
 END
-	my $pid = wait_until(sub { $cluster->query("SELECT pid FROM pg_stat_activity WHERE application_name = 'exporter' AND query LIKE 'SELECT dicom.export%' AND state = 'active'") }, 60);
+	my $pid = wait_until(sub { $cluster->query("SELECT pid FROM pg_stat_activity WHERE application_name = 'exporter' AND query LIKE 'SELECT dicom.export%' AND state = 'active'") }, 10);
 	sleep $after;
 	kill 'KILL', $pid if $pid;
 	$cluster->finish_psql($session);

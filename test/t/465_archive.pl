@@ -57,7 +57,7 @@ my $keys = $cluster->query("SELECT array_agg(key ORDER BY key) FROM dicom.object
 $proxy->forget;
 $proxy->set('silent /raw/f1');
 my $moving = $cluster->start_psql("SET statement_timeout = '20s'; SELECT * FROM dicom.set_storage_class('files', '$keys', 'STANDARD')", go_on => 1);
-ok(wait_until(sub { $answers->() == 5 }, 60), 'one that is not answered does not hold up the others');
+ok(wait_until(sub { $answers->() == 5 }, 15), 'one that is not answered does not hold up the others');
 $proxy->set('');
 $cluster->psql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SET statement_timeout%'");
 like(($cluster->finish_psql($moving))[1], qr/57014/, 'a cancel ends all');
